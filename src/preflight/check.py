@@ -1,0 +1,69 @@
+"""The words for people who write checks: `error`, `warning`, `info` and `@check`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from preflight.model import Finding, Severity
+
+AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What `@check` says of a function; an undecorated check has these defaults."""
+
+    timeout: float | None = None
+    needs: tuple[str, ...] = ()
+    per: str = ""
+    when: str = ""
+    tags: tuple[str, ...] = ()
+
+
+def check(
+    *,
+    timeout: float | None = None,
+    needs: str | Sequence[str] = (),
+    per: str = "",
+    when: str = "",
+    tags: Sequence[str] = (),
+) -> Callable[[AnyFunction], AnyFunction]:
+    """Say about a check what plain pytest has no word for.
+
+    `timeout` is its deadline in seconds (default: the config's `deadline`). `needs` names modules that it uses: it runs where
+    they are imported already, and is SKIPPED where they cannot be. `per` names a list in the config (`imports`, `data`,
+    `paths`, `system.ports`, …): the check runs once for each entry and gets it as the argument `entry`; `per="gpu"` runs it
+    once for each device and gives the index as `device`. `when` names a key of the config (`seeds.step`): without
+    it the check does not take part, with it the check counts as asked for. `tags` can be selected with `--tag`.
+    """
+
+    def say(function: AnyFunction) -> AnyFunction:
+        names = (needs,) if isinstance(needs, str) else tuple(needs)
+        terms = Terms(timeout=timeout, needs=names, per=per, when=when or per, tags=tuple(tags))
+        function.__preflight__ = terms  # type: ignore[attr-defined]
+        return function
+
+    return say
+
+
+def terms_of(function: Callable[..., Any]) -> Terms:
+    """Return what `@check` said of `function`, or the defaults."""
+    terms = getattr(function, "__preflight__", None)
+    return terms if isinstance(terms, Terms) else Terms()
+
+
+def error(message: str, **more: Any) -> Finding:
+    """Return a finding that refuses the launch; the keywords are those of `Finding`."""
+    return Finding(severity=Severity.ERROR, message=message, **more)
+
+
+def warning(message: str, **more: Any) -> Finding:
+    """Return a finding that refuses the launch only under `--strict`."""
+    return Finding(severity=Severity.WARNING, message=message, **more)
+
+
+def info(message: str, **more: Any) -> Finding:
+    """Return a finding that only tells."""
+    return Finding(severity=Severity.INFO, message=message, **more)

@@ -1,0 +1,151 @@
+"""The words of a report: Finding, Result and Report, and how they are stored as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from typing import Any
+
+SCHEMA = "preflight.report/1"
+
+Json = dict[str, Any]
+
+
+class Severity(StrEnum):
+    """How much a finding weighs: only an error refuses the launch, a warning does so under `--strict`."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Status(StrEnum):
+    """How one check ended at one place."""
+
+    PASSED = "PASSED"
+    FAILED = "FAILED"
+    SKIPPED = "SKIPPED"
+    BROKEN = "BROKEN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that a check has to say.
+
+    `message` is one line in the present tense that names the thing; `found` and `wanted` are the two values it is about;
+    `cause` says why; `fix` starts with a verb, and commands in it stand on lines of their own, indented by four spaces;
+    `evidence` holds facts, never prose; `file` and `line` point at what to edit; `ignored` is the reason of the
+    `ignore:` entry that matched, empty where none did.
+    """
+
+    severity: Severity
+    message: str
+    id: str = ""
+    found: str = ""
+    wanted: str = ""
+    cause: str = ""
+    fix: str = ""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    file: str = ""
+    line: int = 0
+    ignored: str = ""
+
+    def to_json(self) -> Json:
+        """Return plain values, the empty ones left out."""
+        return {f.name: value for f in fields(self) if (value := getattr(self, f.name))}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Finding:
+        """Read what `to_json` wrote; keys of a later version are passed over."""
+        return cls(**{**_known(cls, data), "severity": Severity(data["severity"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One check at one place.
+
+    `check` is the check's id (`data.is-readable[train]`); `reason` says why a check was SKIPPED or BROKEN and is never empty
+    there; `asked` is true where the config asked for this check by name; `started` and `seconds` are seconds, the first
+    counted from the start of the run; `output` is what the check printed, its middle left out where long; `traceback` is
+    Python's, or the C stack where a process died.
+    """
+
+    check: str
+    status: Status
+    title: str = ""
+    findings: Sequence[Finding] = ()
+    reason: str = ""
+    asked: bool = False
+    place: str = "local"
+    started: float = 0.0
+    seconds: float = 0.0
+    output: str = ""
+    traceback: str = ""
+    file: str = ""
+    line: int = 0
+
+    @property
+    def family(self) -> str:
+        """The first word of the id: `data` of `data.is-readable[train]`."""
+        return self.check.partition(".")[0]
+
+    def to_json(self) -> Json:
+        """Return plain values, the empty ones left out."""
+        plain = {f.name: value for f in fields(self) if (value := getattr(self, f.name))}
+        if self.findings:
+            plain["findings"] = [finding.to_json() for finding in self.findings]
+        return plain
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Result:
+        """Read what `to_json` wrote; keys of a later version are passed over."""
+        findings = tuple(Finding.from_json(each) for each in data.get("findings", ()))
+        return cls(**{**_known(cls, data), "status": Status(data["status"]), "findings": findings})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All that a reader may need, and the only thing that is stored.
+
+    `facts` is what was seen of the host (`host`, `python`, `packages`, `commit`, `gpus`, `config_digest`, …); `started` is an
+    ISO 8601 time with its zone, `seconds` the length of the run; `strict` is how the run was to be judged; `interrupted`
+    is true where it was broken off, so that some checks are missing.
+    """
+
+    results: Sequence[Result]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    config: str = ""
+    started: str = ""
+    seconds: float = 0.0
+    strict: bool = False
+    interrupted: bool = False
+    schema: str = SCHEMA
+
+    def to_json(self) -> Json:
+        """Return plain values that `json.dumps` takes."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {"schema": plain.pop("schema"), **plain, "results": [result.to_json() for result in self.results]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Report:
+        """Read what `to_json` wrote.
+
+        Raises ValueError where `data` is no report or one of a schema that this version cannot read.
+        """
+        if data.get("schema") != SCHEMA:
+            raise ValueError(f"schema is {data.get('schema')!r}, this version reads {SCHEMA!r}")
+        try:
+            results = tuple(Result.from_json(each) for each in data["results"])
+            return cls(**{**_known(cls, data), "results": results})
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a report: {error!r}") from error
+
+    def with_results(self, results: Sequence[Result]) -> Report:
+        """Return the same report with other results."""
+        return replace(self, results=tuple(results))
+
+
+def _known(cls: type, data: Mapping[str, Any]) -> dict[str, Any]:
+    names = {f.name for f in fields(cls)}
+    return {key: value for key, value in data.items() if key in names}
