@@ -1,0 +1,1 @@
+"""Views of a Report; none of them judges."""
