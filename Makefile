@@ -1,0 +1,47 @@
+# The commands of this repository; `make` alone lists them.
+# Another interpreter or environment: make test PYTHON=python3.12 VENV=/tmp/venv
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(abspath $(VENV))/bin
+DIGITS = examples/digits
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help setup example test check bench clean
+
+help:
+	@grep --only-matching '^[a-z]*:.*##.*' Makefile | sed 's/:.*##/	/'
+
+setup: $(VENV)/developer	## make .venv with everything that working on preflight needs
+
+example: $(VENV)/user	## check examples/digits, a small real project
+	cd $(DIGITS) && $(BIN)/python prepare.py
+	cd $(DIGITS) && $(BIN)/preflight run --config config.yaml
+
+test: setup	## run the tests
+	$(BIN)/python -m pytest
+
+check: setup	## format, lint, types, tests: what a change must pass
+	$(BIN)/ruff format
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+bench: setup	## measure what the gate costs
+	$(BIN)/python -m benchmarks
+
+clean:	## remove the environment
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch first and by itself: the largest part, and the one whose build is worth choosing.
+$(VENV)/user: pyproject.toml $(DIGITS)/requirements.txt | $(BIN)/python
+	$(PIP) torch==2.13.0
+	$(PIP) --requirement $(DIGITS)/requirements.txt --editable .
+	@touch $@
+
+$(VENV)/developer: $(VENV)/user
+	$(PIP) --editable '.[dev]'
+	@touch $@

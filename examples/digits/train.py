@@ -1,0 +1,98 @@
+"""Trains the network: python train.py [--config config.yaml] [--resume]."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from dataset import load_split
+from model import DigitNet
+from settings import load_settings
+
+
+class Training:
+    """Model, optimizer and data of one run; the same seed gives the same run."""
+
+    def __init__(self, settings: dict[str, Any], seed: int) -> None:
+        torch.manual_seed(seed)
+        self.epoch = 0
+        self.root = Path(settings["data"]["root"])
+        self.model = DigitNet(**settings["model"], classes=settings["data"]["classes"])
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings["train"]["learning_rate"])
+        self.batch_size = settings["train"]["batch_size"]
+
+    def batches(self) -> DataLoader[Any]:
+        """Return the training set, shuffled anew in each epoch."""
+        return DataLoader(load_split(self.root, "train"), batch_size=self.batch_size, shuffle=True)
+
+    def step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
+        """Learn from one batch and return its loss."""
+        self.model.train()
+        self.optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(self.model(images), labels)
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
+
+    def save(self, path: Path) -> None:
+        """Write all that `load` needs to go on; a checkpoint is there whole or not at all."""
+        state = {
+            "epoch": self.epoch,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+        torch.save(state, path.with_suffix(".partial"))
+        os.replace(path.with_suffix(".partial"), path)
+
+    def load(self, path: Path) -> None:
+        """Go on where the checkpoint was written."""
+        state = torch.load(path, weights_only=True)
+        self.epoch = state["epoch"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"])
+
+
+def accuracy(model: DigitNet, split: TensorDataset) -> float:
+    """Return the share of images whose digit is read correctly."""
+    images, labels = split.tensors
+    model.eval()
+    with torch.no_grad():
+        return float((model(images).argmax(dim=1) == labels).float().mean())
+
+
+def one_step(seed: int) -> dict[str, Any]:
+    """Learn from one batch and return the loss and the weights; preflight calls this twice with one seed."""
+    training = Training(load_settings("config.yaml"), seed)
+    loss = training.step(*next(iter(training.batches())))
+    return {"loss": loss, "weights": training.model.state_dict()}
+
+
+def main() -> None:
+    """Train for as many epochs as the config says, with a checkpoint after each."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--config", default="config.yaml")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    options = parser.parse_args()
+    settings = load_settings(options.config)
+    output = Path(settings["output_dir"])
+    output.mkdir(parents=True, exist_ok=True)
+    training = Training(settings, settings["seed"])
+    if options.resume:
+        training.load(output / "last.pt")
+    validation = load_split(training.root, "val")
+    while training.epoch < settings["train"]["epochs"]:
+        losses = [training.step(images, labels) for images, labels in training.batches()]
+        training.epoch += 1
+        training.save(output / "last.pt")
+        mean_loss = sum(losses) / len(losses)
+        print(f"epoch {training.epoch}  loss {mean_loss:.3f}  accuracy {accuracy(training.model, validation):.3f}")
+
+
+if __name__ == "__main__":
+    main()
