@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
@@ -25,8 +25,9 @@ class Imported:
     `seconds` is what it added after the imports before it; `origin` is the file it came from. MISSING: `missing` is the name
     that was not found (the module itself, or one that it imports). RAISED and MISSING: `error` is `Type: message`,
     `traceback` Python's, `file` and `line` the innermost frame outside importlib. DIED: `signal` (0 where it called exit), `exit_code`, `traceback` the
-    stack that faulthandler left. HUNG: `traceback` the stack when the deadline passed. `loaded` are the seconds of the slowest
-    modules below it, largest first. `output` is what it printed.
+    stack that faulthandler left. HUNG: `traceback` the stack when the deadline passed. `brought` are the top-level
+    modules that this import brought with it, each with its file (empty for built-in ones and namespace packages); `cpu_seconds` is the
+    processor time within `seconds`. `output` is what it printed.
     """
 
     name: str
@@ -41,7 +42,8 @@ class Imported:
     line: int = 0
     signal: int = 0
     exit_code: int = 0
-    loaded: Sequence[tuple[str, float]] = field(default=())
+    brought: Mapping[str, str] = field(default_factory=dict)
+    cpu_seconds: float = 0.0
     output: str = ""
 
     @classmethod

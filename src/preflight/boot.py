@@ -1,0 +1,140 @@
+"""Where the worker and the stage begin: run by its path in the job's interpreter, it has imported nothing yet.
+
+    python boot.py worker LENT                                       becomes a worker
+    python boot.py stage LENT ROOT TRACE FACTS ORDERS NAME=SECONDS … imports the modules, tells how each went, then serves
+
+What an import meets must be what the job meets: a process in which no module of preflight's, and no module of the standard library
+that the interpreter does not load by itself, is there before. So this file uses built-in modules only until it serves.
+"""
+
+import faulthandler
+import os
+import sys
+import time
+
+
+class Lender:
+    """Finds the modules that preflight itself needs where preflight is installed, and no others."""
+
+    def __init__(self, folders):  # type: ignore[no-untyped-def]
+        self.folders = folders
+        self.path_finder = next(finder for finder in sys.meta_path if getattr(finder, "__name__", "") == "PathFinder")
+
+    def find_spec(self, name, path=None, target=None):  # type: ignore[no-untyped-def]
+        """Answer for a lent name alone (importlib.abc.MetaPathFinder)."""
+        if path is None and name in self.folders:
+            return self.path_finder.find_spec(name, [self.folders[name]])
+        return None
+
+
+def tell(fd, facts):  # type: ignore[no-untyped-def]
+    """Write plain values as one line that `ast.literal_eval` reads."""
+    data = (ascii(facts) + "\n").encode()
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def frames_of(problem):  # type: ignore[no-untyped-def]
+    """Return (file, line, function) of each frame of a traceback, importlib's own and ours left out."""
+    frames, step = [], problem.__traceback__
+    while step is not None:
+        code = step.tb_frame.f_code
+        if not code.co_filename.startswith("<frozen") and code.co_filename != __file__:
+            frames.append((code.co_filename, step.tb_lineno, code.co_name))
+        step = step.tb_next
+    return frames
+
+
+def chain_of(problem):  # type: ignore[no-untyped-def]
+    """Return the exception and those that led to it, as (type, message, frames), the last one first."""
+    chain, seen = [], set()
+    while problem is not None and id(problem) not in seen:
+        seen.add(id(problem))
+        try:
+            message = str(problem)
+        except Exception:  # noqa: BLE001 - an exception whose text raises
+            message = ""
+        chain.append((type(problem).__name__, message[:4000], frames_of(problem)[-30:]))
+        problem = problem.__cause__ or (None if problem.__suppress_context__ else problem.__context__)
+    return chain[:10]
+
+
+def import_one(name, seconds, trace):  # type: ignore[no-untyped-def]
+    """Import one module and return what is to be told of it."""
+    before = set(sys.modules)
+    faulthandler.enable(file=trace)
+    faulthandler.dump_traceback_later(max(0.05, seconds - 0.25), file=trace)
+    began, cpu = time.perf_counter(), time.process_time()
+    problem = None
+    try:
+        __import__(name)
+    except BaseException as raised:  # noqa: BLE001 - whatever it is, it is the finding
+        problem = raised
+    facts = {"imported": name, "seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
+    faulthandler.cancel_dump_traceback_later()
+    facts["brought"] = {
+        top: getattr(sys.modules[top], "__file__", None) or ""
+        for top in sys.modules.keys() - before
+        if "." not in top and sys.modules[top] is not None
+    }
+    if problem is None:
+        module = sys.modules.get(name)
+        version = getattr(sys.modules.get(name.partition(".")[0]), "__version__", "")
+        facts.update(outcome="imported", origin=getattr(module, "__file__", None) or "", version=str(version)[:100])
+        return facts
+    facts.update(outcome="raised", chain=chain_of(problem))
+    if isinstance(problem, ModuleNotFoundError):
+        facts.update(outcome="missing", missing=problem.name or "")
+    return facts
+
+
+def put_tools_first(root):  # type: ignore[no-untyped-def]
+    """Order `sys.path` so that no file of the project and no entry of PYTHONPATH hides what preflight imports."""
+    foreign = {root, "", *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))}
+    sys.path[:] = [entry for entry in sys.path if entry not in foreign] + [e for e in sys.path if e in foreign and e]
+
+
+def lend(text):  # type: ignore[no-untyped-def]
+    """Take `name=folder` pairs, one a line, and have these modules found there."""
+    folders = dict(line.split("=", 1) for line in text.splitlines())
+    if folders:
+        sys.meta_path.insert(0, Lender(folders))
+
+
+def main():  # type: ignore[no-untyped-def]
+    """Become what the first word says."""
+    kind, lent, *rest = sys.argv[1:]
+    sys.argv[1:] = []
+    if kind == "worker":
+        del sys.path[: not sys.flags.safe_path]
+        put_tools_first("")
+        lend(lent)
+        from preflight.worker import main as work
+
+        work()
+        return
+    root, trace, facts, orders, *names = rest
+    if not sys.flags.safe_path:
+        sys.path[0] = root
+    trace, facts, orders = int(trace), int(facts), int(orders)
+    for word in names:
+        name, _, seconds = word.rpartition("=")
+        tell(facts, {"importing": name, "output_from": os.fstat(1).st_size})
+        tell(facts, import_one(name, float(seconds), trace))
+    tell(facts, {"ready": True})
+    order = b""
+    while not order.endswith(b"\n"):
+        piece = os.read(orders, 1 << 20)
+        if not piece:
+            os._exit(0)
+        order += piece
+    as_the_job = list(sys.path)
+    put_tools_first(root)
+    lend(lent)
+    from preflight.worker import serve
+
+    serve(order, facts, orders, trace, as_the_job)
+
+
+if __name__ == "__main__":
+    main()
