@@ -12,12 +12,12 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 HEAVY = {"torch", "numpy", "pandas"}
 SLOW_TO_IMPORT = {"pytest", "rich", "yaml", "psutil", "pynvml", "asyncio", "multiprocessing", "email", "http", "xml"}
-MOST_LINES = 350
+MOST_LINES = 400
 
 
 def read_layers() -> dict[str, int]:
     """Return the rank of each module or folder that the table in CONTRIBUTING.md names; the topmost row has rank 0."""
-    table = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8").split("| --- |")[1]
+    table = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("| --- | --- | --- |")[2]
     rows = re.findall(r"^\| \w+ \|([^|]+)\|", table, re.MULTILINE)
     return {name: rank for rank, row in enumerate(rows) for name in re.findall(r"`(\w+)`", row)}
 
@@ -38,7 +38,7 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MOD
 
 
 def room_of(module: str) -> str:
-    """Return the name under which CONTRIBUTING.md lists a module; the package itself re-exports the words of `check`."""
+    """Return the name under which the table lists a module; the package itself re-exports the words of `check`."""
     first, *rest = module.split(".")
     return first if first != "preflight" else rest[0] if rest else "check"
 
