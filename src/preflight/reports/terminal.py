@@ -1,0 +1,202 @@
+"""The report as a person reads it in a terminal: what is fine in a line, what is not with its cause and remedy."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from preflight.model import Finding, Report, Result, Severity, Status
+from preflight.reports.text import amount, clipped, elapsed, visible, visible_lines
+from preflight.verdict import Verdict, Word, counted, refuses
+
+SHOWN = 3  # of things that are alike; the others are counted
+TAIL = 15  # lines of output, traceback or stack
+MOST_TO_NAME = 5  # checks in the command that runs the failed ones again
+
+CODES = {"good": "1;32", "bad": "1;31", "broken": "1;35", "warning": "33", "skipped": "36", "strong": "1", "dim": "2"}
+STYLES = {Status.FAILED: "bad", Status.BROKEN: "broken", Status.SKIPPED: "skipped", Status.PASSED: "good"}
+VERDICT_STYLES = {Word.GO: "good", Word.NO_GO: "bad", Word.NO_VERDICT: "broken"}
+
+Paint = Callable[[str, str], str]
+Each = TypeVar("Each")
+
+
+def uncolored(text: str, _style: str) -> str:
+    """Return `text` as it is."""
+    return text
+
+
+def colored(text: str, style: str) -> str:
+    """Return `text` between the escape codes of one of the styles in `CODES`."""
+    return f"\x1b[{CODES[style]}m{text}\x1b[0m"
+
+
+def render(report: Report, verdict: Verdict, paint: Paint = uncolored) -> str:
+    """Return the page; its last line begins with the verdict's word, and the worst stands next to it."""
+    results = report.results
+    bad = [each for each in results if _is_bad(each)]
+    fine = [each for each in results if not _is_bad(each)]
+    sections = [
+        _header(report, paint),
+        _passed([each for each in fine if each.status is Status.PASSED], paint),
+        _remarks(results, paint),
+        _skipped([each for each in fine if each.status is Status.SKIPPED], paint),
+        *_warnings(results, paint),
+        *_bad(bad, paint),
+        _closing(report, verdict, bad, paint),
+    ]
+    return "\n\n".join("\n".join(lines) for section in sections if (lines := list(section))) + "\n"
+
+
+def _is_bad(result: Result) -> bool:
+    return refuses(result) or result.status is Status.BROKEN
+
+
+def _header(report: Report, paint: Paint) -> Iterator[str]:
+    facts = report.facts
+    python = f"Python {facts['python']}" if facts.get("python") else ""
+    parts = [report.config or "no config", str(facts.get("host", "")), python]
+    yield paint("preflight", "strong") + "  " + "  ".join(visible(part) for part in parts if part)
+
+
+def _passed(results: Sequence[Result], paint: Paint) -> Iterator[str]:
+    for group in _alike(results, lambda each: each.family):
+        name, seconds = visible(group[0].family), sum(each.seconds for each in group)
+        yield f"{paint('PASSED', 'good')} {name}  {amount(len(group), 'check')}  {elapsed(seconds)}"
+
+
+def _remarks(results: Sequence[Result], paint: Paint) -> Iterator[str]:
+    """Yield the infos and what is ignored: one dim line each."""
+    infos = [(each, finding) for each in results for finding in counted(each, Severity.INFO)]
+    ignored = [(each, finding) for each in results for finding in each.findings if finding.ignored]
+    for kind, pairs in (("info", infos), ("ignored", ignored)):
+        for group in _alike(pairs, _kind_of_finding):
+            for result, finding in group[:SHOWN]:
+                because = f" (ignored: {visible(finding.ignored)})" if finding.ignored else ""
+                name = visible(finding.id or result.check)
+                yield paint(f"{kind:<7}{name}  {clipped(finding.message)}{because}", "dim")
+            yield from _more(len(group), "alike", "", paint)
+
+
+def _skipped(results: Sequence[Result], paint: Paint) -> Iterator[str]:
+    for group in _alike(results, lambda each: (each.reason, each.asked)):
+        names = ", ".join(visible(each.check) for each in group[:SHOWN])
+        more = f" and {len(group) - SHOWN} more" if len(group) > SHOWN else ""
+        asked = " (the config asks for it)" if group[0].asked else ""
+        yield f"{paint('SKIPPED', 'skipped')} {names}{more}  {clipped(group[0].reason)}{asked}"
+
+
+def _warnings(results: Sequence[Result], paint: Paint) -> Iterator[Iterable[str]]:
+    pairs = [(each, finding) for each in results for finding in counted(each, Severity.WARNING)]
+    for group in _alike(pairs, _kind_of_finding):
+        names = list(dict.fromkeys(visible(result.check) for result, _ in group))
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        head = f"{paint('WARNING', 'warning')} {paint(names[0], 'strong')}{more}"
+        yield [head, *_findings([finding for _, finding in group], paint)]
+
+
+def _kind_of_finding(pair: tuple[Result, Finding]) -> str:
+    result, finding = pair
+    return finding.id or result.check.partition("[")[0]
+
+
+def _bad(results: Sequence[Result], paint: Paint) -> Iterator[Iterable[str]]:
+    """Yield a block for each result that is FAILED or BROKEN, of those that are alike only the first few."""
+    broken_last = sorted(results, key=lambda each: each.status is Status.BROKEN)
+    for group in _alike(broken_last, _kind_of_result):
+        yield from (_block(each, paint) for each in group[:SHOWN])
+        yield _more(len(group), f"{group[0].status} alike", "", paint)
+
+
+def _kind_of_result(result: Result) -> Hashable:
+    if result.status is Status.BROKEN:
+        return result.reason
+    return result.check.partition("[")[0], frozenset(finding.id for finding in result.findings)
+
+
+def _block(result: Result, paint: Paint) -> Iterator[str]:
+    status = Status.BROKEN if result.status is Status.BROKEN else Status.FAILED
+    place = "" if result.place == "local" else f" at {visible(result.place)}"
+    head = f"{paint(status, STYLES[status])} {paint(visible(result.check), 'strong')}{place}"
+    yield f"{head}  {elapsed(result.seconds)}"
+    if result.status is Status.BROKEN:
+        yield f"  {clipped(result.reason)}"
+    for group in _alike(counted(result, Severity.ERROR), lambda each: each.id):
+        yield from _findings(group, paint)
+    yield from _tail("traceback", result.traceback, paint)
+    yield from _tail("output", result.output, paint)
+
+
+def _findings(findings: Sequence[Finding], paint: Paint) -> Iterator[str]:
+    """Yield findings that have one id; what several of them share is said with the first."""
+    said: set[tuple[str, str]] = set()
+    for finding in findings[:SHOWN]:
+        where = f"{finding.file}:{finding.line}" if finding.line else finding.file
+        marks = [visible(each) for each in (f"[{finding.id}]" if finding.id else "", where) if each]
+        yield "  ".join([f"  {clipped(finding.message)}", *(paint(each, "dim") for each in marks)])
+        for name in ("found", "wanted", "cause", "fix"):
+            value = getattr(finding, name)
+            if value and (name, value) not in said:
+                yield from _field(name, value, paint)
+                said.add((name, value))
+        for name, fact in finding.evidence.items():
+            if isinstance(fact, str) and "\n" in fact and (name, fact) not in said:
+                yield from _tail(visible(name), fact, paint, indent="    ")
+                said.add((name, fact))
+    yield from _more(len(findings), "alike", "  ", paint)
+
+
+def _field(name: str, value: str, paint: Paint) -> Iterator[str]:
+    first, *others = visible_lines(value) or [""]
+    yield f"    {paint(f'{name:<7}', 'dim')} {first}"
+    yield from (f"            {line}".rstrip() for line in others)
+
+
+def _tail(name: str, text: str, paint: Paint, indent: str = "  ") -> Iterator[str]:
+    lines = visible_lines(text)
+    if lines:
+        of = f", the last {TAIL} of {len(lines)} lines" if len(lines) > TAIL else ""
+        yield f"{indent}{paint(f'{name}{of}:', 'dim')}"
+        yield from (f"{indent}  | {line}".rstrip() for line in lines[-TAIL:])
+
+
+def _more(count: int, what: str, indent: str, paint: Paint) -> Iterator[str]:
+    if count > SHOWN:
+        yield paint(f"{indent}and {count - SHOWN} more {what} (--format json has all)", "dim")
+
+
+def _closing(report: Report, verdict: Verdict, bad: Sequence[Result], paint: Paint) -> Iterator[str]:
+    if bad:
+        yield paint("run these again:", "dim")
+        yield f"    {_rerun(report, bad)}"
+    if verdict.reason:
+        yield visible(verdict.reason)
+    counts = [f"{count} {noun}" for noun, count in _nouns(verdict) if count] or ["no checks"]
+    word = paint(verdict.word, VERDICT_STYLES[verdict.word])
+    yield f"{word}  {', '.join(counts)} in {elapsed(report.seconds)}"
+
+
+def _nouns(verdict: Verdict) -> Iterator[tuple[str, int]]:
+    counts = verdict.counts
+    yield from ((noun, counts[noun]) for noun in ("failed", "broken", "skipped", "passed"))
+    yield ("warning" if counts["warnings"] == 1 else "warnings"), counts["warnings"]
+    yield "ignored", counts["ignored"]
+
+
+def _rerun(report: Report, bad: Sequence[Result]) -> str:
+    """Return the command for the checks that are not fine; where they are many, for their functions or families."""
+    names = [each.check for each in bad]
+    for shorter in ("[", "."):
+        if len(names) > MOST_TO_NAME:
+            names = list(dict.fromkeys(name.partition(shorter)[0] for name in names))
+    config = ["--config", report.config] if report.config else []
+    return visible(shlex.join(["preflight", "run", *config, "--only", *names]))
+
+
+def _alike(things: Iterable[Each], kind: Callable[[Each], Hashable]) -> list[list[Each]]:
+    """Return the things in groups of one kind, in the order in which each kind first appears."""
+    groups: dict[Hashable, list[Each]] = {}
+    for thing in things:
+        groups.setdefault(kind(thing), []).append(thing)
+    return list(groups.values())
