@@ -1,0 +1,268 @@
+"""The distributions that are installed: what each requires, which one a module belongs to, and what does not fit."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+_INFO = (".dist-info", ".egg-info")
+# Import names whose distribution has another name, where no metadata is there to ask.
+_DISTRIBUTIONS = {
+    "attr": "attrs",
+    "bs4": "beautifulsoup4",
+    "Crypto": "pycryptodome",
+    "cv2": "opencv-python",
+    "dateutil": "python-dateutil",
+    "distutils": "setuptools",
+    "docx": "python-docx",
+    "dotenv": "python-dotenv",
+    "faiss": "faiss-cpu",
+    "fitz": "PyMuPDF",
+    "git": "GitPython",
+    "google.protobuf": "protobuf",
+    "hydra": "hydra-core",
+    "igraph": "python-igraph",
+    "jose": "python-jose",
+    "jwt": "PyJWT",
+    "Levenshtein": "python-Levenshtein",
+    "magic": "python-magic",
+    "MySQLdb": "mysqlclient",
+    "OpenSSL": "pyOpenSSL",
+    "PIL": "Pillow",
+    "pkg_resources": "setuptools<81",
+    "pynvml": "nvidia-ml-py",
+    "ruamel": "ruamel.yaml",
+    "serial": "pyserial",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "skopt": "scikit-optimize",
+    "slugify": "python-slugify",
+    "umap": "umap-learn",
+    "usb": "pyusb",
+    "yaml": "PyYAML",
+    "zmq": "pyzmq",
+}
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """One installed distribution, by its metadata folder; `name` and `version` are empty where the metadata is lost."""
+
+    name: str
+    version: str
+    requires: tuple[str, ...]
+    info: Path
+
+    @property
+    def key(self) -> str:
+        """The name as all spellings of it compare equal; of a broken one, as its folder has it."""
+        return canonicalize_name(self.name or self.info.name.partition("-")[0])
+
+    @property
+    def folder(self) -> str:
+        """The folder that its modules lie in."""
+        return str(self.info.parent)
+
+    @cached_property
+    def files(self) -> frozenset[str]:
+        """The files that it installed, relative to `folder`; empty where it kept no record."""
+        if lines := _text(self.info / "RECORD"):
+            return frozenset(line.rsplit(",", 2)[0].strip('"') for line in lines.splitlines())
+        listed = _text(self.info / "installed-files.txt").splitlines()
+        return frozenset(os.path.normpath(os.path.join(self.info.name, line)) for line in listed)
+
+    @cached_property
+    def source_tree(self) -> str:
+        """The folder that it was installed from, where that was a local one."""
+        try:
+            url = urlsplit(json.loads(_text(self.info / "direct_url.json"))["url"])
+        except (ValueError, KeyError, TypeError):
+            return ""
+        return unquote(url.path) if url.scheme == "file" else ""
+
+    def owns(self, file: str) -> bool:
+        """Say whether `file` belongs to it, by its record, by the folder it was installed from, or by its name."""
+        if self.source_tree and file.startswith(self.source_tree + os.sep):
+            return True
+        within = os.path.relpath(file, self.folder)
+        if self.files:
+            return within in self.files
+        return canonicalize_name(within.split(os.sep)[0].partition(".")[0]) == self.key
+
+
+class Installed:
+    """The distributions in some folders, in the order in which Python would find them."""
+
+    def __init__(self, distributions: Sequence[Distribution]) -> None:
+        self.all = tuple(distributions)
+        self._by_key: dict[str, Distribution] = {}
+        for distribution in self.all:
+            self._by_key.setdefault(distribution.key, distribution)
+
+    @classmethod
+    def in_folders(cls, folders: Iterable[str]) -> Installed:
+        """Read the metadata of all that is installed in `folders`; nothing of it is run."""
+        unique = dict.fromkeys(os.path.realpath(folder) for folder in folders)
+        return cls([_read(info) for folder in unique for info in _infos(folder)])
+
+    def __iter__(self) -> Iterator[Distribution]:
+        return iter(self._by_key.values())
+
+    def get(self, name: str) -> Distribution | None:
+        """Return the distribution of that name, however it is spelled."""
+        return self._by_key.get(canonicalize_name(name))
+
+    def owner(self, file: str) -> Distribution | None:
+        """Return the distribution that `file` belongs to."""
+        top = os.path.basename(file).partition(".")[0] if file else ""
+        likely = [found for found in (self.get(top), self.get(os.path.basename(os.path.dirname(file)))) if found]
+        return next((each for each in (*likely, *self.all) if file and each.owns(file)), None)
+
+    def installer(self) -> str:
+        """Return the program that installed most of them (`pip`, `uv`, `conda`), `pip` where none says."""
+        tools = Counter(_text(each.info / "INSTALLER").strip() for each in self.all)
+        del tools[""]
+        return tools.most_common(1)[0][0] if tools else "pip"
+
+    def twins(self) -> list[list[Distribution]]:
+        """Return the groups of distributions that have one name and lie in one folder."""
+        groups = defaultdict(list)
+        for each in self.all:
+            groups[each.key, each.folder].append(each)
+        return [group for group in groups.values() if len(group) > 1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmet:
+    """A requirement that is not met: `version` is what is installed instead, empty where nothing is."""
+
+    by: Distribution
+    requirement: Requirement
+    version: str = ""
+
+
+def unmet_requirements(installed: Installed) -> list[Unmet]:
+    """Return what the installed distributions require and do not have, of the extras those that somebody requires."""
+    extras = _wanted_extras(installed)
+    unmet = []
+    for distribution in installed:
+        for requirement in active_requirements(distribution, extras[distribution.key]):
+            other = installed.get(requirement.name)
+            if other is None:
+                unmet.append(Unmet(by=distribution, requirement=requirement))
+            elif other.version and not satisfies(other.version, requirement):
+                unmet.append(Unmet(by=distribution, requirement=requirement, version=other.version))
+    return unmet
+
+
+def active_requirements(distribution: Distribution, extras: Iterable[str] = ()) -> Iterator[Requirement]:
+    """Yield the requirements that hold here, with `extras`; unreadable ones are passed over."""
+    environments = [{"extra": extra} for extra in ("", *extras)]
+    for line in distribution.requires:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue
+        if requirement.marker is None or any(requirement.marker.evaluate(each) for each in environments):
+            yield requirement
+
+
+def satisfies(version: str, requirement: Requirement) -> bool:
+    """Say whether an installed version will do, a pre-release too; one that cannot be compared will."""
+    try:
+        return requirement.specifier.contains(Version(version), prereleases=True)
+    except InvalidVersion:
+        return True
+
+
+def closure(installed: Installed, names: Iterable[str]) -> set[str]:
+    """Return the keys of the distributions `names` and of all that they require, directly or not."""
+    found: set[str] = set()
+    waiting = [canonicalize_name(name) for name in names]
+    while waiting:
+        key = waiting.pop()
+        if key not in found:
+            found.add(key)
+            distribution = installed.get(key)
+            waiting += (
+                [canonicalize_name(each.name) for each in active_requirements(distribution)] if distribution else []
+            )
+    return found
+
+
+def distribution_name(module: str) -> str:
+    """Return the requirement that installs `module`, as far as its name tells."""
+    top = module.partition(".")[0]
+    return _DISTRIBUTIONS.get(module) or _DISTRIBUTIONS.get(top) or top.replace("_", "-")
+
+
+def install_command(requirements: Sequence[str], installer: str) -> str:
+    """Return the command that installs `requirements` into the environment of this interpreter."""
+    import shlex
+    import shutil
+
+    if installer == "uv" and shutil.which("uv"):
+        command = ["uv", "pip", "install", "--python", sys.executable]
+    elif installer == "conda" and shutil.which("conda"):
+        command = ["conda", "install", "--prefix", sys.prefix, "--channel", "conda-forge"]
+    else:
+        command = [sys.executable, "-m", "pip", "install"]
+    return shlex.join([*command, *requirements])
+
+
+def _wanted_extras(installed: Installed) -> dict[str, set[str]]:
+    extras: dict[str, set[str]] = defaultdict(set)
+    waiting = list(installed)
+    while waiting:
+        distribution = waiting.pop()
+        for requirement in active_requirements(distribution, extras[distribution.key]):
+            other = installed.get(requirement.name)
+            if other and not requirement.extras <= extras[other.key]:
+                extras[other.key] |= requirement.extras
+                waiting.append(other)
+    return extras
+
+
+def _infos(folder: str) -> list[Path]:
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    # A leading tilde is what pip leaves behind of a package that it could not remove whole.
+    return [Path(folder, name) for name in names if name.endswith(_INFO) and not name.startswith("~")]
+
+
+def _read(info: Path) -> Distribution:
+    text = _text(info / "METADATA") or _text(info / "PKG-INFO") or _text(info)
+    fields: dict[str, list[str]] = defaultdict(list)
+    # Not by the email package: it takes longer than all else here, and these three fields are never folded.
+    for line in text.partition("\n\n")[0].splitlines():
+        name, _, value = line.partition(": ")
+        fields[name].append(value.strip())
+    requires = fields["Requires-Dist"] or _egg_requires(_text(info / "requires.txt"))
+    name, version = (next(iter(fields[key]), "") for key in ("Name", "Version"))
+    return Distribution(name, version, tuple(requires), info)
+
+
+def _egg_requires(text: str) -> list[str]:
+    plain = re.split(r"^\[", text, maxsplit=1, flags=re.MULTILINE)[0]
+    return [line for line in plain.splitlines() if line.strip()]
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
