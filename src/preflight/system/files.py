@@ -1,0 +1,269 @@
+"""Files as they are: what a path leads to, which files a folder or a pattern holds, and how each one starts."""
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+START = 256
+MOST_NAMES = 10_000
+
+
+class Kind(StrEnum):
+    """What stands at a path."""
+
+    FILE = "file"
+    FOLDER = "folder"
+    OTHER = "pipe, socket or device"
+    MISSING = "nothing"
+    DANGLING = "dangling link"
+    LOOP = "loop of links"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a path leads to.
+
+    Where it leads nowhere, `nearest` is the nearest thing above it that exists, `first` the first part that does not,
+    `target` what that one points to where it is a link, `similar` a name beside it that looks alike, and `errno` the
+    answer of the system.
+    """
+
+    path: Path
+    kind: Kind
+    size: int = 0
+    nearest: Path = Path()
+    first: Path = Path()
+    target: str = ""
+    similar: str = ""
+    errno: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Whose a file is and what it permits: `mode` as `ls -l` writes it (`drwxr-xr-x`)."""
+
+    uid: int
+    user: str
+    mode: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Scan:
+    """What reading the start of every file told.
+
+    `files` counts those that could be read. `unreadable` holds files, and folders that cannot be listed, by the number
+    of the error; `pointers` the files that are Git LFS pointers, `pages` those that open like a web page.
+    """
+
+    files: int = 0
+    empty: list[str] = field(default_factory=list)
+    dangling: list[str] = field(default_factory=list)
+    unreadable: dict[int, list[str]] = field(default_factory=dict)
+    pointers: list[str] = field(default_factory=list)
+    pages: list[str] = field(default_factory=list)
+
+
+def resolve(written: str, root: Path) -> Path:
+    """Return a path as the job would find it: `~` expanded, relative to `root`."""
+    return root / os.path.expanduser(written)
+
+
+def look_at(path: Path) -> Seen:
+    """Return what `path` leads to, links followed."""
+    try:
+        facts = os.stat(path)
+    except (OSError, ValueError) as error:
+        return _look_for(path, getattr(error, "errno", None) or errno.EINVAL)
+    kind = Kind.FILE if stat.S_ISREG(facts.st_mode) else Kind.FOLDER if stat.S_ISDIR(facts.st_mode) else Kind.OTHER
+    return Seen(path=path, kind=kind, size=facts.st_size, nearest=path)
+
+
+def nearest_existing(path: Path) -> Path:
+    """Return `path`, or the nearest folder or file above it that exists."""
+    return next((each for each in (path, *path.parents) if os.path.exists(each)), Path("/"))
+
+
+def owner_of(path: Path) -> Owner:
+    """Return whose `path` is; raises OSError where it cannot be looked at."""
+    facts = os.stat(path)
+    return Owner(uid=facts.st_uid, user=user_name(facts.st_uid), mode=stat.filemode(facts.st_mode))
+
+
+def user_name(uid: int) -> str:
+    """Return the name of a user, empty where the system has none for the number."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return ""
+
+
+def find(path: Path) -> list[Path]:
+    """Return what the pattern `path` matches, sorted; a path that exists is itself, whatever signs are in it."""
+    import glob
+
+    patterns = _alternatives(str(path))
+    if os.path.lexists(path) or not (len(patterns) > 1 or glob.has_magic(str(path))):
+        return [path]
+    found = {Path(each) for pattern in patterns for each in glob.glob(pattern, recursive=True)}
+    # `**` has reached what lies below the folders that it matched.
+    return sorted(each for each in found if "**" not in path.parts or not each.is_dir())
+
+
+def scan(paths: Iterable[Path], pattern: str = "**/*") -> Scan:
+    """Open every file at `paths`, and every file below a folder there that `pattern` matches, and read its first bytes.
+
+    Links are followed, names with a leading dot are passed over as a shell does, `{a,b}` stands for either.
+    """
+    seen = Scan()
+    wanted = _Pattern(pattern)
+    for path in paths:
+        if os.path.isdir(path):
+            for each in _walk(path, wanted, seen):
+                _read_start(each, seen)
+        else:
+            _read_start(str(path), seen)
+    return seen
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    import hashlib
+
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def repository_of(path: Path) -> Path | None:
+    """Return the folder above `path` that holds a `.git`."""
+    return next((folder for folder in Path(os.path.abspath(path)).parents if (folder / ".git").exists()), None)
+
+
+def _look_for(path: Path, number: int) -> Seen:
+    nearest = nearest_existing(path)
+    first = nearest / path.relative_to(nearest).parts[0] if path.is_relative_to(nearest) and path != nearest else path
+    target = os.readlink(first) if first.is_symlink() else ""
+    kind = Kind.MISSING if number in (errno.ENOENT, errno.ENOTDIR) else Kind.UNREACHABLE
+    if number == errno.ELOOP:
+        kind = Kind.LOOP
+    elif kind is Kind.MISSING and target:
+        kind = Kind.DANGLING
+    similar = _similar(first.name, nearest) if kind is Kind.MISSING else ""
+    return Seen(path=path, kind=kind, nearest=nearest, first=first, target=target, similar=similar, errno=number)
+
+
+def _similar(name: str, folder: Path) -> str:
+    import difflib
+
+    try:
+        names = [entry.name for entry, _ in zip(os.scandir(folder), range(MOST_NAMES), strict=False)]
+    except OSError:
+        return ""
+    same = [each for each in names if each.lower() == name.lower()]
+    return (same or difflib.get_close_matches(name, names, n=1, cutoff=0.75) or [""])[0]
+
+
+def _walk(top: Path, wanted: _Pattern, seen: Scan) -> Iterator[str]:
+    """Give the matching files below `top`; a link back to a folder above itself is not followed."""
+    waiting: list[tuple[str, tuple[str, ...], frozenset[tuple[int, int]]]] = [(str(top), (), frozenset())]
+    while waiting:
+        folder, parts, above = waiting.pop()
+        try:
+            facts = os.stat(folder)
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            _note(seen, folder, error)
+            continue
+        identity = (facts.st_dev, facts.st_ino)
+        if identity in above:
+            continue
+        for entry in entries:
+            names = (*parts, entry.name)
+            if _is_folder(entry):
+                if wanted.reaches_below(names):
+                    waiting.append((entry.path, names, above | {identity}))
+            elif wanted.matches(names) and (entry.is_symlink() or entry.is_file()):
+                yield entry.path
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+class _Pattern:
+    """A pattern such as `**/*.{png,jpg}`, matched against the names on the way from the folder to a file."""
+
+    def __init__(self, pattern: str) -> None:
+        self.patterns = [[_part(part) for part in each.split("/") if part] for each in _alternatives(pattern)]
+        self.depth = max(float("inf") if None in parts else len(parts) for parts in self.patterns)
+
+    def matches(self, names: Sequence[str]) -> bool:
+        return any(_fits(parts, names) for parts in self.patterns)
+
+    def reaches_below(self, names: Sequence[str]) -> bool:
+        return len(names) < self.depth and not names[-1].startswith(".") and names[-1] != "lost+found"
+
+
+def _alternatives(pattern: str) -> list[str]:
+    """Return the patterns that `{a,b}` stands for."""
+    braces = re.search(r"\{([^{}]*,[^{}]*)\}", pattern)
+    if not braces:
+        return [pattern]
+    before, after = pattern[: braces.start()], pattern[braces.end() :]
+    return [each for word in braces[1].split(",") for each in _alternatives(before + word + after)]
+
+
+def _part(part: str) -> re.Pattern[str] | None:
+    """Return what one name has to look like; None stands for any number of folders."""
+    if part == "**":
+        return None
+    return re.compile(fnmatch.translate(part) if part.startswith(".") else r"(?!\.)" + fnmatch.translate(part))
+
+
+def _fits(parts: Sequence[re.Pattern[str] | None], names: Sequence[str]) -> bool:
+    if not parts:
+        return not names
+    first, rest = parts[0], parts[1:]
+    if first is None:
+        return not rest or any(_fits(rest, names[skipped:]) for skipped in range(len(names)))
+    return bool(names) and first.match(names[0]) is not None and _fits(rest, names[1:])
+
+
+def _read_start(path: str, seen: Scan) -> None:
+    try:
+        # A pipe that took the place of a file must not hold the reader up.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            start = os.read(descriptor, START)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        _note(seen, path, error)
+        return
+    seen.files += 1
+    if not start:
+        seen.empty.append(path)
+    elif start.startswith(b"version https://git-lfs"):
+        seen.pointers.append(path)
+    elif start[:64].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        seen.pages.append(path)
+
+
+def _note(seen: Scan, path: str, error: OSError) -> None:
+    if error.errno == errno.ENOENT and os.path.islink(path):
+        seen.dangling.append(path)
+    else:
+        seen.unreadable.setdefault(error.errno or errno.EIO, []).append(path)
