@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from preflight.check import check, error, info, warning
+    from preflight.words import check, error, info, warning
     from preflight.model import Finding, Severity
 
 __all__ = ["Finding", "Severity", "check", "error", "info", "warning"]
@@ -19,4 +19,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'preflight' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES.get(name, "preflight.check")), name)
+    return getattr(import_module(_HOMES.get(name, "preflight.words")), name)

@@ -1,7 +1,8 @@
 """Where the worker and the stage begin: run by its path in the job's interpreter, it has imported nothing yet.
 
-    python boot.py worker LENT                                       becomes a worker
-    python boot.py stage LENT ROOT TRACE FACTS ORDERS NAME=SECONDS … imports the modules, tells how each went, then serves
+    python boot.py worker LENT                                         becomes a worker
+    python boot.py stage LENT ROOT TRACE ANSWERS ORDERS NAME=SECONDS … imports the modules, tells how each went, then serves
+    python boot.py check LENT ROOT TRACE ANSWERS FILE NAME=SECONDS …   the same for the one check that the order in FILE names
 
 What an import meets must be what the job meets: a process in which no module of preflight's, and no module of the standard library
 that the interpreter does not load by itself, is there before. So this file uses built-in modules only until it serves.
@@ -107,16 +108,21 @@ def main():  # type: ignore[no-untyped-def]
     sys.argv[1:] = []
     if kind == "worker":
         del sys.path[: not sys.flags.safe_path]
+        as_the_job = list(sys.path)
         put_tools_first("")
         lend(lent)
-        from preflight.worker import main as work
+        from preflight.worker import work
 
-        work()
+        work(as_the_job)
         return
-    root, trace, facts, orders, *names = rest
+    root, trace, answers, orders, *names = rest
     if not sys.flags.safe_path:
         sys.path[0] = root
-    trace, facts, orders = int(trace), int(facts), int(orders)
+    trace, answers = int(trace), int(answers)
+    # A check that cannot be forked has its order in a file, and nobody to tell how the imports went.
+    alone = kind == "check"
+    facts = os.open(os.devnull, os.O_WRONLY) if alone else answers
+    orders = os.open(orders, os.O_RDONLY) if alone else int(orders)
     for word in names:
         name, _, seconds = word.rpartition("=")
         tell(facts, {"importing": name, "output_from": os.fstat(1).st_size})
@@ -133,7 +139,7 @@ def main():  # type: ignore[no-untyped-def]
     lend(lent)
     from preflight.worker import serve
 
-    serve(order, facts, orders, trace, as_the_job)
+    serve(order, answers, trace, as_the_job)
 
 
 if __name__ == "__main__":

@@ -278,7 +278,7 @@ def answer(work: Work, answer_fd: int, trace_fd: int, deadline: float) -> NoRetu
     faulthandler.dump_traceback_later(max(0.05, deadline - 0.25), file=trace_fd)
 
     def send(message: Mapping[str, Any]) -> None:
-        data = json.dumps(message).encode() + b"\n"
+        data = json.dumps(message, default=str).encode() + b"\n"
         while data:
             data = data[os.write(answer_fd, data) :]
 

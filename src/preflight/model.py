@@ -52,13 +52,46 @@ class Finding:
     ignored: str = ""
 
     def to_json(self) -> Json:
-        """Return plain values, the empty ones left out."""
-        return {f.name: value for f in fields(self) if (value := getattr(self, f.name))}
+        """Return plain values, those that are empty by default left out."""
+        return _told(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Finding:
         """Read what `to_json` wrote; keys of a later version are passed over."""
         return cls(**{**_known(cls, data), "severity": Severity(data["severity"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A check before it has run.
+
+    `title` is the first line of its docstring and `page` the whole; `asked` is true where the config asks for it by name;
+    `deadline` is in seconds; `needs` are the modules that it wants imported.
+    """
+
+    id: str
+    title: str = ""
+    page: str = ""
+    file: str = ""
+    line: int = 0
+    tags: Sequence[str] = ()
+    asked: bool = False
+    deadline: float = 60.0
+    needs: Sequence[str] = ()
+
+    @property
+    def family(self) -> str:
+        """The first word of the id."""
+        return self.id.partition(".")[0]
+
+    def to_json(self) -> Json:
+        """Return plain values, those that are empty by default left out."""
+        return _told(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Planned:
+        """Read what `to_json` wrote; keys of a later version are passed over."""
+        return cls(**_known(cls, data))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +124,8 @@ class Result:
         return self.check.partition(".")[0]
 
     def to_json(self) -> Json:
-        """Return plain values, the empty ones left out."""
-        plain = {f.name: value for f in fields(self) if (value := getattr(self, f.name))}
+        """Return plain values, those that are empty by default left out."""
+        plain = _told(self)
         if self.findings:
             plain["findings"] = [finding.to_json() for finding in self.findings]
         return plain
@@ -144,6 +177,13 @@ class Report:
     def with_results(self, results: Sequence[Result]) -> Report:
         """Return the same report with other results."""
         return replace(self, results=tuple(results))
+
+
+_REQUIRED = {"severity", "message", "check", "status"}
+
+
+def _told(words: Finding | Result | Planned) -> Json:
+    return {f.name: value for f in fields(words) if (value := getattr(words, f.name)) or f.name in _REQUIRED}
 
 
 def _known(cls: type, data: Mapping[str, Any]) -> dict[str, Any]:

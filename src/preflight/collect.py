@@ -1,0 +1,245 @@
+"""Check files as pytest items: loaded by path, tried in a child first, one item for each entry that they are asked about."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from preflight import config as configuration
+from preflight import isolate
+from preflight.words import Terms, terms_of
+from preflight.config import Config, Import
+from preflight.endings import why_broken
+from preflight.isolate import How
+from preflight.model import Planned, Result, Status
+from preflight.system.modules import Imported
+
+
+@dataclass(slots=True)
+class Context:
+    """What the checks of one session share: the config, the folder for scratch, how imports went, where this is."""
+
+    config: Config
+    scratch: Path
+    place: str = "local"
+    imported: dict[str, Imported] = field(default_factory=dict)
+    trusted: Path | None = None
+
+
+CONTEXT = pytest.StashKey[Context]()
+PLANNED = pytest.StashKey[Planned]()
+_REPORTED = pytest.StashKey[Result]()
+
+
+class CheckFile(pytest.Module):
+    """One `check_*.py`, as a collector whose module belongs to no package of the user's."""
+
+    def _getobj(self) -> types.ModuleType:
+        return load(self.path, self.config)
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        """Collect the checks, or one item that says why there are none."""
+        context = self.config.stash[CONTEXT]
+        problem = None if self.path.parent == context.trusted else self._problem(context)
+        if problem is None:
+            return super().collect()
+        planned = planned_file(self.path)
+        return [Uncollected.from_parent(self, name=planned.id, result=problem)]
+
+    def _problem(self, context: Context) -> Result | None:
+        """Import the file in a child; return what is to be said where that does not end well."""
+        deadline = context.config.deadline
+        ending = isolate.run(lambda send: self._try(send), deadline)
+        told = next((message for message in ending.messages if "checks" in message or "raised" in message), {})
+        if ending.how is How.FINISHED and told.get("checks"):
+            return None
+        if "raised" in told:
+            reason = f"{self.path.name} cannot be imported: {told['raised']}"
+        elif ending.how is How.FINISHED:
+            reason = f"{self.path.name} holds no check: no function in it is named check_*"
+        else:
+            reason = f"{self.path.name} cannot be imported: {why_broken(ending)}"
+        return Result(
+            check=planned_file(self.path).id,
+            status=Status.BROKEN,
+            title=f"{self.path.name} can be collected",
+            reason=reason,
+            place=context.place,
+            started=ending.started,
+            seconds=ending.seconds,
+            output=ending.output,
+            traceback=told.get("traceback", ending.stack),
+            file=str(self.path),
+            line=told.get("line", 0),
+        )
+
+    def _try(self, send: isolate.Send) -> None:
+        try:
+            module = load(self.path, self.config)
+        except BaseException as problem:  # noqa: BLE001 - whatever the file does is the answer
+            import traceback
+
+            lines = [frame.lineno for frame in traceback.extract_tb(problem.__traceback__) if frame.filename == str(self.path)]
+            line = getattr(problem, "lineno", None) or (lines[-1] if lines else 0)
+            text = "".join(traceback.format_exception(problem))
+            send({"raised": f"{type(problem).__name__}: {problem}", "line": line, "traceback": text})
+        else:
+            send({"checks": sum(_is_check(name, value, module) for name, value in vars(module).items())})
+
+
+class Uncollected(pytest.Item):
+    """Stands for a check file that could not be collected; its result is known."""
+
+    def __init__(self, *, result: Result, **more: Any) -> None:
+        super().__init__(**more)
+        self.stash[PLANNED] = planned_file(self.path)
+        self.result = result
+
+    def runtest(self) -> None:
+        """Fail with the reason, for a pytest that runs items by itself."""
+        pytest.fail(self.result.reason, pytrace=False)
+
+
+def load(path: Path, config: pytest.Config) -> types.ModuleType:
+    """Import the check file at `path` under a name that nothing else has, its asserts rewritten; nothing is written to disk.
+
+    `from .other import …` finds the files beside it. Raises whatever the file raises.
+    """
+    from _pytest.assertion.rewrite import rewrite_asserts
+
+    package_name = "preflight_checks_" + re.sub(r"\W", "_", str(path.parent))
+    name = f"{package_name}.{path.stem}"
+    if name in sys.modules:
+        return sys.modules[name]
+    if package_name not in sys.modules:
+        package = types.ModuleType(package_name)
+        package.__path__ = [str(path.parent)]
+        sys.modules[package_name] = package
+    source = path.read_bytes()
+    tree = ast.parse(source, filename=str(path))
+    rewrite_asserts(tree, source, str(path), config)
+    module = types.ModuleType(name)
+    module.__file__ = str(path)
+    module.__package__ = package_name
+    module.__spec__ = ModuleSpec(name, None, origin=str(path))
+    sys.modules[name] = module
+    try:
+        exec(compile(tree, str(path), "exec", dont_inherit=True), vars(module))  # noqa: S102 - this is an import
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+class CheckPlugin:
+    """The pytest hooks that make items of checks."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Hand the context to those who ask the pytest config for it."""
+        config.stash[CONTEXT] = self._context
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pycollect_makeitem(self, collector: pytest.Collector, name: str, obj: object) -> list[pytest.Item] | None:
+        """Make items of the checks in a check file, and of nothing else in it."""
+        if not isinstance(collector, CheckFile):
+            return None
+        if not _is_check(name, obj, collector.obj):
+            return []
+        terms = terms_of(obj)  # type: ignore[arg-type]
+        if terms.when and not configuration.asked(self._context.config, terms.when):
+            return []
+        items: list[pytest.Item] = list(collector._genfunctions(name, obj))
+        for item in items:
+            item.stash[PLANNED] = self._plan(item, terms)
+            item.extra_keyword_matches.add(item.stash[PLANNED].id)
+        return items
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Give a check that is `per` something its entries."""
+        per = terms_of(metafunc.function).per
+        if per == "gpu":
+            gpu = self._context.config.gpu
+            metafunc.parametrize("device", range((gpu and gpu.count) or 1))
+        elif per:
+            entries = configuration.entries(self._context.config, per)
+            metafunc.parametrize("entry", entries, ids=[configuration.label(entry) for entry in entries])
+
+    def _plan(self, item: Any, terms: Terms) -> Planned:
+        function = item.function
+        page = (function.__doc__ or "").strip()
+        name = item.originalname.removeprefix("check_").replace("_", "-")
+        params = f"[{item.callspec.id}]" if hasattr(item, "callspec") else ""
+        entry = item.callspec.params.get("entry") if params else None
+        config = self._context.config
+        return Planned(
+            id=f"{family_of(item.path)}.{name}{params}",
+            title=page.partition("\n")[0],
+            page=page,
+            file=str(item.path),
+            line=function.__code__.co_firstlineno,
+            tags=terms.tags,
+            asked=bool(terms.when),
+            deadline=getattr(entry, "deadline", None) or terms.timeout or config.deadline,
+            needs=terms.needs,
+        )
+
+
+def family_of(path: Path) -> str:
+    """Return the family that a check file holds: `data` for `check_data.py`."""
+    return path.stem.removeprefix("check_").replace("_", "-")
+
+
+def awaited(item: pytest.Item, config: Config) -> Iterator[str]:
+    """Yield the modules whose import must have been tried before `item` can run."""
+    if "imported" not in getattr(item, "fixturenames", ()):
+        return
+    entry = item.callspec.params.get("entry") if hasattr(item, "callspec") else None
+    for each in config.imports:
+        yield each.name
+        if isinstance(entry, Import) and each.name == entry.name:
+            return
+
+
+def chosen(planned: Planned, only: Iterable[str], tags: Iterable[str]) -> bool:
+    """Tell whether a selection by id and tag takes this check; an empty selection takes all."""
+    from fnmatch import fnmatchcase
+
+    names = {planned.id, planned.id.partition("[")[0], planned.family}
+    wanted = list(only)
+    named = not wanted or any(name in names or fnmatchcase(planned.id, name.replace("[", "[[]")) for name in wanted)
+    labels = list(tags)
+    return named and (not labels or any(tag in planned.tags for tag in labels))
+
+
+def _is_check(name: str, value: object, module: types.ModuleType) -> bool:
+    own = getattr(value, "__module__", None) == module.__name__
+    return name.startswith("check_") and isinstance(value, types.FunctionType) and own
+
+
+def planned_file(path: Path) -> Planned:
+    """Return what stands for a check file as a whole, where it cannot be collected."""
+    return Planned(id=f"{family_of(path)}.can-be-collected", title=f"{path.name} can be collected", file=str(path))
+
+
+def unique(planned: Iterable[tuple[pytest.Item, Planned]]) -> Mapping[str, str]:
+    """Return, for the node id of each item whose check id was taken before, the file that took it."""
+    owners: dict[str, str] = {}
+    taken: dict[str, str] = {}
+    for item, each in planned:
+        owner = owners.setdefault(each.id, each.file)
+        if owner != each.file:
+            taken[item.nodeid] = owner
+    return taken

@@ -1,0 +1,107 @@
+"""What a check can ask for by name: the config, the experiment, a scratch folder, how imports went, a fresh child."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from preflight import isolate
+from preflight.collect import CONTEXT, PLANNED, family_of
+from preflight.config import Config
+from preflight.endings import why_broken
+from preflight.isolate import How
+from preflight.system.modules import Imported
+
+
+class ChildFailed(Exception):
+    """A function that `fresh` ran raised, or its process died; the text says which and where."""
+
+
+@pytest.fixture
+def config(request: pytest.FixtureRequest) -> Config:
+    """The whole config."""
+    return request.config.stash[CONTEXT].config
+
+
+@pytest.fixture
+def root(config: Config) -> Path:
+    """The folder that relative paths of the config start from."""
+    return config.root
+
+
+@pytest.fixture
+def experiment(config: Config) -> Mapping[str, Any]:
+    """The experiment's own part of the config file, references resolved."""
+    return config.experiment
+
+
+@pytest.fixture
+def settings(config: Config, request: pytest.FixtureRequest) -> Any:
+    """What the config says under `checks:` for this family; an empty mapping where it says nothing."""
+    return config.checks.get(family_of(request.path), {})
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest) -> str:
+    """The name of the place where this check runs."""
+    return request.config.stash[CONTEXT].place
+
+
+@pytest.fixture
+def scratch(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """An empty folder of this check's own, removed afterwards."""
+    folder = Path(tempfile.mkdtemp(dir=request.config.stash[CONTEXT].scratch))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def imported(request: pytest.FixtureRequest) -> Mapping[str, Imported]:
+    """How the import of each module of `imports:` went in the stage."""
+    return request.config.stash[CONTEXT].imported
+
+
+@pytest.fixture
+def fresh(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Call `fresh(function, *arguments)` to run it in a child whose random states are unlike any other's.
+
+    The value must be plain (what JSON holds). Raises ChildFailed where the function raised or its process died.
+    """
+    deadline = request.node.stash[PLANNED].deadline
+
+    def run(function: Callable[..., Any], *arguments: Any) -> Any:
+        def work(send: isolate.Send) -> None:
+            _disturb()
+            try:
+                send({"value": function(*arguments)})
+            except BaseException as problem:  # noqa: BLE001 - whatever it is, it is told
+                text = "".join(traceback.format_exception(problem))
+                send({"raised": f"{type(problem).__name__}: {problem}", "traceback": text})
+
+        ending = isolate.run(work, deadline)
+        sys.stdout.write(ending.output)
+        told = next((message for message in ending.messages if "end" not in message), {})
+        if ending.how is not How.FINISHED:
+            raise ChildFailed(why_broken(ending))
+        if "raised" in told:
+            raise ChildFailed(told["traceback"])
+        return told["value"]
+
+    return run
+
+
+def _disturb() -> None:
+    """Leave every global generator in a state of its own: a fork begins with its parent's, which would hide a missing seed."""
+    random.seed()
+    if (numpy := sys.modules.get("numpy")) is not None:
+        numpy.random.seed()
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.seed()

@@ -1,0 +1,160 @@
+"""This machine as a place: a worker in a process of its own, heard over its standard output."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from preflight import boot, wire
+from preflight.errors import UserError
+from preflight.system.kernel import adopt_orphans, children_of
+
+# What preflight needs at the place; where the job's interpreter is another one, these are lent to it and nothing else is.
+_LENT = ("preflight", "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "yaml", "psutil", "pynvml", "pygments")
+_SILENCE = 30.0
+
+
+class Local:
+    """A worker on this machine.
+
+    Iterating `messages` ends when the worker has said all, has died, or has been silent for too long; `last_words` says how
+    it ended where it did not end well.
+    """
+
+    name = "local"
+
+    def __init__(self, request: Mapping[str, Any], *, python: str = "") -> None:
+        if python and not _is_this(python):
+            _ask_version(python)
+        adopt_orphans()
+        self.last_words = ""
+        lent = _lend(_LENT if python and not _is_this(python) else _LENT[:1])
+        try:
+            self._process = subprocess.Popen(
+                [python or sys.executable, boot.__file__, "worker", lent],
+                cwd=request["root"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as problem:
+            raise UserError(f"the job's interpreter {python} cannot be started: {problem.strerror}", where="preflight.python") from None
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps({**request, "lent": lent}).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it died at once; `messages` tells
+
+    def messages(self, patience: float) -> Iterator[dict[str, Any] | None]:
+        """Yield what the worker says, and None at least every 0.2 s; `patience` is the longest silence in seconds."""
+        reader = wire.Reader()
+        errors = b""
+        stdout, stderr = self._process.stdout, self._process.stderr
+        assert stdout is not None and stderr is not None
+        with selectors.DefaultSelector() as selector:
+            for stream in (stdout, stderr):
+                selector.register(stream, selectors.EVENT_READ)
+            heard = time.monotonic()
+            while True:
+                ready = selector.select(0.2)
+                ended = self._process.poll() is not None
+                for key, _ in ready:
+                    data = os.read(key.fd, 1 << 20)
+                    if not data:
+                        selector.unregister(key.fileobj)
+                    elif key.fileobj is stderr:
+                        errors = (errors + data)[-8000:]
+                    else:
+                        heard = time.monotonic()
+                        for message in reader.feed(data):
+                            if message["kind"] == "end":
+                                return
+                            yield message
+                yield None
+                if ended and not ready:
+                    self.last_words = _last_words(self._process.returncode, errors)
+                    return
+                if time.monotonic() > heard + patience + _SILENCE:
+                    self.last_words = f"the worker has been silent for {time.monotonic() - heard:.0f} s"
+                    return
+
+    def close(self) -> None:
+        """End the worker and everything that it started; what the kernel holds is left behind."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.close()  # a living worker takes this as the order to kill its children
+        except BrokenPipeError:
+            pass
+        try:
+            self._process.wait(timeout=0.5)
+        except subprocess.TimeoutExpired:
+            _kill(self._process.pid)
+        until = time.monotonic() + 1.0
+        while (left := children_of(os.getpid())) and time.monotonic() < until:
+            for pid in left:
+                _kill(pid)
+                try:
+                    os.waitpid(pid, os.WNOHANG)
+                except ChildProcessError:
+                    pass
+            time.sleep(0.01)
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def _kill(pid: int) -> None:
+    for kill in (os.killpg, os.kill):
+        try:
+            kill(pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+
+def _last_words(code: int, errors: bytes) -> str:
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"left with exit code {code}"
+    said = [line for line in errors.decode("utf-8", "replace").splitlines() if line.strip()]
+    return f"the worker {how}" + (f": {said[-1].strip()}" if said else "")
+
+
+def _is_this(python: str) -> bool:
+    # Not resolved: a virtual environment's interpreter is a link to the one that it was made from.
+    return os.path.abspath(python) == os.path.abspath(sys.executable)
+
+
+def _ask_version(python: str) -> None:
+    """Raise UserError where the job's interpreter does not start, or is too old for the checks."""
+    program = "import sys; print(*sys.version_info[:2])"
+    try:
+        said = subprocess.run([python, "-c", program], capture_output=True, text=True, timeout=30, check=True).stdout
+        version = tuple(map(int, said.split()))
+    except (OSError, ValueError, subprocess.SubprocessError) as problem:
+        reason = getattr(problem, "strerror", None) or "it does not answer"
+        raise UserError(f"the job's interpreter {python} cannot be used: {reason}", where="preflight.python") from None
+    if version < (3, 11):
+        found = ".".join(map(str, version))
+        raise UserError(f"{python} is Python {found}; preflight's checks need 3.11 or later", where="preflight.python")
+
+
+def _lend(names: Iterable[str]) -> str:
+    """Return where these modules lie, as `name=folder` lines."""
+    from importlib.util import find_spec
+
+    specs = {name: find_spec(name) for name in names}
+    return "\n".join(f"{name}={Path(spec.origin).parents[_depth(spec)]}" for name, spec in specs.items() if spec and spec.origin)
+
+
+def _depth(spec: Any) -> int:
+    return 1 if spec.submodule_search_locations is not None else 0
+
+

@@ -1,0 +1,219 @@
+"""The straight line: a config in, a Report out, whatever happens to the worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, date, datetime
+from typing import Any, Protocol
+
+from preflight import verdict
+from preflight.config import Config
+from preflight.endings import unanswered
+from preflight.errors import UserError
+from preflight.model import Planned, Report, Result, Status
+from preflight.places.local import Local
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which checks take part: `only` ids (whole, without entry, a family or a glob), one of `tags`, pytest's `-k`."""
+
+    only: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    keyword: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """True where nothing is left out."""
+        return not (self.only or self.tags or self.keyword)
+
+
+class Watcher(Protocol):
+    """Who looks on while a run goes."""
+
+    def planned(self, ids: Sequence[str]) -> None:
+        """These checks will run, besides those named before."""
+
+    def started(self, check: str) -> None:
+        """This check runs now."""
+
+    def ended(self, result: Result) -> None:
+        """This is its result."""
+
+    def tick(self) -> None:
+        """A fifth of a second has passed."""
+
+    def close(self) -> None:
+        """There will be no more."""
+
+
+def run(
+    config: Config, *, selection: Selection | None = None, strict: bool = False, watcher: Watcher | None = None
+) -> Report:
+    """Run the checks that `config` asks for and return all that is known of them.
+
+    Ctrl-C and SIGTERM end the run within two seconds: the Report then holds what was known and is `interrupted`.
+    Raises UserError where the run cannot begin.
+    """
+    selection = selection or Selection()
+    began, started = time.time(), datetime.now(UTC)
+    hearing = _Hearing(watcher)
+    interrupted = False
+    with _terminable():
+        place = Local(_request(config, selection), python=config.python)
+        try:
+            hearing.listen(place, _patience(config))
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            with _deaf():
+                place.close()
+                if watcher is not None:
+                    watcher.close()
+    results = hearing.results_at_end(place.last_words, interrupted)
+    ordered = [_relative(result, began) for result in results]
+    judged = verdict.apply_ignores(ordered, config.ignore, date.today(), selection.whole and not interrupted)
+    return Report(
+        results=tuple(judged),
+        facts={**hearing.facts, "config_digest": config.digest},
+        config=config.source,
+        started=started.isoformat(timespec="seconds"),
+        seconds=round(time.time() - began, 3),
+        strict=strict,
+        interrupted=interrupted,
+    )
+
+
+def plan(config: Config, *, selection: Selection | None = None) -> list[Planned]:
+    """Return the checks that a run would run, in order.
+
+    Raises UserError where the worker that collects them dies.
+    """
+    hearing = _Hearing(None)
+    place = Local(_request(config, selection or Selection(), plan_only=True), python=config.python)
+    try:
+        hearing.listen(place, _patience(config))
+    finally:
+        place.close()
+    if place.last_words:
+        raise UserError(f"the checks could not be collected: {place.last_words}")
+    return list(hearing.plan.values())
+
+
+class _Hearing:
+    """What has been heard from a worker."""
+
+    def __init__(self, watcher: Watcher | None) -> None:
+        self.plan: dict[str, Planned] = {}
+        self.results: dict[str, Result] = {}
+        self.running: dict[str, float] = {}
+        self.facts: dict[str, Any] = {}
+        self._watcher = watcher
+
+    def listen(self, place: Local, patience: float) -> None:
+        """Hear the worker to its end."""
+        for message in place.messages(patience):
+            if message is not None:
+                self._hear(message)
+            elif self._watcher is not None:
+                self._watcher.tick()
+
+    def _hear(self, message: Mapping[str, Any]) -> None:
+        tell = self._watcher
+        match message["kind"]:
+            case "planned":
+                new = [Planned.from_json(each) for each in message["checks"]]
+                self.plan.update({planned.id: planned for planned in new})
+                if tell is not None:
+                    tell.planned([planned.id for planned in new])
+            case "started":
+                self.running[message["check"]] = time.time()
+                if tell is not None:
+                    tell.started(message["check"])
+            case "result":
+                result = Result.from_json(message["result"])
+                self.results[result.check] = result
+                self.running.pop(result.check, None)
+                if tell is not None:
+                    tell.ended(result)
+            case "facts":
+                self.facts.update(message["facts"])
+
+    def results_at_end(self, last_words: str, interrupted: bool) -> list[Result]:
+        """Return a result for each check that was planned, and one for a worker that died."""
+        results = [self.results.pop(name) for name in self.plan if name in self.results] + [*self.results.values()]
+        if interrupted:
+            return results
+        answered = {result.check for result in results}
+        reason = last_words or "the worker ended without an answer from it"
+        for planned in self.plan.values():
+            if planned.id not in answered:
+                results.append(unanswered(planned, Status.BROKEN, reason, Local.name))
+        if last_words:
+            worker = Planned(id="worker.answers", title="The worker answers until all checks have run")
+            results.append(unanswered(worker, Status.BROKEN, last_words, Local.name))
+        return results
+
+
+def _request(config: Config, selection: Selection, *, plan_only: bool = False) -> dict[str, Any]:
+    if not hasattr(os, "fork"):
+        raise UserError("checks run in forked processes, which this system has not", fix="Use Linux, macOS or WSL.")
+    if not config.root.is_dir():
+        raise UserError(f"root {config.root} is no folder", where=f"{config.source}: preflight.root")
+    wanted = asdict(selection)
+    return {
+        "source": config.source,
+        "text": config.text,
+        "root": str(config.root),
+        "plan_only": plan_only,
+        **{name: list(value) if isinstance(value, tuple) else value for name, value in wanted.items()},
+    }
+
+
+def _patience(config: Config) -> float:
+    deadlines = [config.deadline, *(each.deadline or 0 for each in (*config.imports, *config.data, *config.paths))]
+    return max(deadlines)
+
+
+def _relative(result: Result, began: float) -> Result:
+    started = max(0.0, result.started - began) if result.started else 0.0
+    return replace(result, started=round(started, 4), seconds=round(result.seconds, 4))
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Take SIGTERM as Ctrl-C: a scheduler that ends the job is to see what is known as well."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with _handling({signal.SIGTERM: interrupt}):
+        yield
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Let no second Ctrl-C break off the tidying up, which takes less than two seconds."""
+    with _handling({signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.SIG_IGN}):
+        yield
+
+
+@contextmanager
+def _handling(handlers: Mapping[signal.Signals, Callable[..., object] | signal.Handlers]) -> Iterator[None]:
+    try:
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    except ValueError:  # not in the main thread, where no handler can be set
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
