@@ -11,6 +11,7 @@ from itertools import chain
 
 from preflight.config import Ignore
 from preflight.model import Finding, Json, Report, Result, Severity, Status
+from preflight.phrases import in_a_row
 
 INTERRUPTED = 130
 
@@ -46,19 +47,21 @@ class Verdict:
 
 def decide(report: Report) -> Verdict:
     """Judge a report; nothing else in preflight says whether a launch is refused."""
-    word, reason = next(_grounds(report), (Word.GO, ""))
+    grounds = list(_grounds(report))
+    word = grounds[0][0] if grounds else Word.GO
+    reason = "; ".join(why for _, why in grounds)
     exit_code = INTERRUPTED if report.interrupted else EXIT_CODES[word]
     return Verdict(word=word, exit_code=exit_code, reason=reason, counts=_counts(report.results))
 
 
-def counted(result: Result, severity: Severity) -> list[Finding]:
+def unignored(result: Result, severity: Severity) -> list[Finding]:
     """Return the findings of that severity that no `ignore:` entry covers."""
     return [each for each in result.findings if each.severity is severity and not each.ignored]
 
 
 def refuses(result: Result) -> bool:
     """Tell whether a result alone makes the verdict NO-GO; an error that was found counts however its check ended."""
-    return result.status is Status.FAILED or bool(counted(result, Severity.ERROR))
+    return result.status is Status.FAILED or bool(unignored(result, Severity.ERROR))
 
 
 def _grounds(report: Report) -> Iterator[tuple[Word, str]]:
@@ -66,7 +69,7 @@ def _grounds(report: Report) -> Iterator[tuple[Word, str]]:
     results = report.results
     if failed := [each for each in results if refuses(each)]:
         yield Word.NO_GO, f"{_named(failed)} FAILED"
-    if report.strict and (warned := [each for each in results if counted(each, Severity.WARNING)]):
+    if report.strict and (warned := [each for each in results if unignored(each, Severity.WARNING)]):
         yield Word.NO_GO, f"{_named(warned)} warned, and warnings count under --strict"
     if report.interrupted:
         yield Word.NO_VERDICT, "interrupted before the last check had ended"
@@ -74,18 +77,17 @@ def _grounds(report: Report) -> Iterator[tuple[Word, str]]:
         yield Word.NO_VERDICT, f"{_named(broken)} BROKEN"
     if unanswered := [each for each in results if each.asked and each.status is Status.SKIPPED]:
         yield Word.NO_VERDICT, f"{_named(unanswered)} SKIPPED although the config asks for it"
-    if not any(each.status is Status.PASSED for each in results):
+    if all(each.status is Status.SKIPPED for each in results):
         yield Word.NO_VERDICT, "no check ran"
 
 
 def _named(results: Sequence[Result]) -> str:
-    first = min(each.check for each in results)
-    return first if len(results) == 1 else f"{first} and {len(results) - 1} more"
+    return in_a_row(sorted(each.check for each in results))
 
 
 def _counts(results: Sequence[Result]) -> dict[str, int]:
     statuses = Counter(each.status for each in results)
-    warnings = sum(len(counted(each, Severity.WARNING)) for each in results)
+    warnings = sum(len(unignored(each, Severity.WARNING)) for each in results)
     ignored = sum(bool(finding.ignored) for each in results for finding in each.findings)
     return {**{each.lower(): statuses[each] for each in Status}, "warnings": warnings, "ignored": ignored}
 
@@ -143,8 +145,8 @@ def _expired(entry: Ignore, today: date) -> bool:
 
 
 def _ids(result: Result, finding: Finding) -> Iterable[str]:
-    """Return the ids that an entry may name: the finding's own, or for one without an id that of its check."""
-    return [finding.id] if finding.id else [result.check, result.check.partition("[")[0]]
+    """Return the ids that an entry may name: the finding's own, or that of its check at one entry of the config."""
+    return finding.id or result.check.partition("[")[0], result.check
 
 
 def _marked(result: Result, reasons: Mapping[str, str]) -> Result:

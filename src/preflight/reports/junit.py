@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from xml.etree import ElementTree
-from xml.etree.ElementTree import Element, SubElement
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from preflight.model import Finding, Report, Result, Severity, Status
-from preflight.reports.text import visible
-from preflight.verdict import Verdict, Word, counted, refuses
-
-# XML 1.0 has no way at all to write these, not even as a reference.
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+from preflight.reports.text import clipped, visible
+from preflight.verdict import Verdict, Word, refuses, unignored
 
 
 def render(report: Report, verdict: Verdict) -> str:
@@ -28,8 +23,8 @@ def render(report: Report, verdict: Verdict) -> str:
     for key in ("tests", "failures", "errors"):
         root.set(key, str(sum(int(suite.get(key, "0")) for suite in suites)))
     root.extend(suites)
-    ElementTree.indent(root)
-    body = ElementTree.tostring(root, encoding="unicode")
+    indent(root)
+    body = tostring(root, encoding="unicode")
     ascii_only = body.encode("ascii", "xmlcharrefreplace").decode("ascii")
     return f'<?xml version="1.0" encoding="utf-8"?>\n{ascii_only}\n'
 
@@ -64,7 +59,7 @@ def _summed(suite: Element, report: Report) -> Element:
 def _case(suite: Element, result: Result) -> None:
     name = result.check if result.place == "local" else f"{result.check} at {result.place}"
     case = SubElement(suite, "testcase", name=_clean(name), classname=_clean(result.family), time=_time(result.seconds))
-    errors = counted(result, Severity.ERROR)
+    errors = unignored(result, Severity.ERROR)
     if result.status is Status.BROKEN:
         _said(case, "error", result.status, result.reason, [*_blocks(errors), result.traceback])
     elif refuses(result):
@@ -78,7 +73,7 @@ def _case(suite: Element, result: Result) -> None:
 
 
 def _said(case: Element, kind: str, type_name: str, message: str, blocks: Iterable[str]) -> None:
-    element = SubElement(case, kind, type=type_name, message=_clean(message))
+    element = SubElement(case, kind, type=type_name, message=clipped(message))
     element.text = _clean("\n".join(each for each in blocks if each)) or None
 
 
@@ -100,4 +95,5 @@ def _time(seconds: float) -> str:
 
 
 def _clean(text: str) -> str:
-    return _FORBIDDEN.sub(lambda match: visible(match[0]), text)
+    # XML 1.0 has no way at all to write a control character, not even as a reference.
+    return "\n".join(visible(line) for line in text.splitlines())

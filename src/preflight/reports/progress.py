@@ -11,7 +11,7 @@ from typing import TextIO
 from preflight.model import Result, Severity, Status
 from preflight.reports.terminal import STYLES, colored, uncolored
 from preflight.reports.text import clipped, has_colors, is_live, printable, visible
-from preflight.verdict import counted
+from preflight.verdict import unignored
 
 SLOW = 3.0  # seconds after which a check is named for being slow
 SILENCE = 10.0  # seconds between two lines where nothing can be rewritten
@@ -48,7 +48,7 @@ class Progress:
         self._running.pop(result.check, None)
         self._done += 1
         if self._live and result.status in (Status.FAILED, Status.BROKEN):
-            errors = counted(result, Severity.ERROR)
+            errors = unignored(result, Severity.ERROR)
             why = clipped(errors[0].message if errors else result.reason)
             self._write(f"{ERASE}{self._paint(result.status, STYLES[result.status])} {visible(result.check)}  {why}\n")
             self._line = ""

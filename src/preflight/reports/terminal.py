@@ -7,8 +7,9 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from preflight.model import Finding, Report, Result, Severity, Status
-from preflight.reports.text import amount, clipped, elapsed, visible, visible_lines
-from preflight.verdict import Verdict, Word, counted, refuses
+from preflight.phrases import counted, in_a_row
+from preflight.reports.text import clipped, elapsed, visible, visible_lines
+from preflight.verdict import Verdict, Word, refuses, unignored
 
 SHOWN = 3  # of things that are alike; the others are counted
 TAIL = 15  # lines of output, traceback or stack
@@ -19,6 +20,7 @@ STYLES = {Status.FAILED: "bad", Status.BROKEN: "broken", Status.SKIPPED: "skippe
 VERDICT_STYLES = {Word.GO: "good", Word.NO_GO: "bad", Word.NO_VERDICT: "broken"}
 
 Paint = Callable[[str, str], str]
+Said = set[tuple[str, str]]
 Each = TypeVar("Each")
 
 
@@ -44,7 +46,8 @@ def render(report: Report, verdict: Verdict, paint: Paint = uncolored) -> str:
         _skipped([each for each in fine if each.status is Status.SKIPPED], paint),
         *_warnings(results, paint),
         *_bad(bad, paint),
-        _closing(report, verdict, bad, paint),
+        _again(report, bad, paint),
+        _closing(report, verdict, paint),
     ]
     return "\n\n".join("\n".join(lines) for section in sections if (lines := list(section))) + "\n"
 
@@ -61,39 +64,39 @@ def _header(report: Report, paint: Paint) -> Iterator[str]:
 
 
 def _passed(results: Sequence[Result], paint: Paint) -> Iterator[str]:
-    for group in _alike(results, lambda each: each.family):
-        name, seconds = visible(group[0].family), sum(each.seconds for each in group)
-        yield f"{paint('PASSED', 'good')} {name}  {amount(len(group), 'check')}  {elapsed(seconds)}"
+    groups = {visible(group[0].family): group for group in _alike(results, lambda each: each.family)}
+    width = max(map(len, groups), default=0)
+    for family, group in groups.items():
+        seconds = sum(each.seconds for each in group)
+        yield f"{paint('PASSED', 'good')} {family:<{width}}  {counted(len(group), 'check')}  {elapsed(seconds)}"
 
 
 def _remarks(results: Sequence[Result], paint: Paint) -> Iterator[str]:
     """Yield the infos and what is ignored: one dim line each."""
-    infos = [(each, finding) for each in results for finding in counted(each, Severity.INFO)]
+    infos = [(each, finding) for each in results for finding in unignored(each, Severity.INFO)]
     ignored = [(each, finding) for each in results for finding in each.findings if finding.ignored]
     for kind, pairs in (("info", infos), ("ignored", ignored)):
         for group in _alike(pairs, _kind_of_finding):
             for result, finding in group[:SHOWN]:
                 because = f" (ignored: {visible(finding.ignored)})" if finding.ignored else ""
                 name = visible(finding.id or result.check)
-                yield paint(f"{kind:<7}{name}  {clipped(finding.message)}{because}", "dim")
+                yield paint(f"{kind:<8}{name}  {clipped(finding.message)}{because}", "dim")
             yield from _more(len(group), "alike", "", paint)
 
 
 def _skipped(results: Sequence[Result], paint: Paint) -> Iterator[str]:
     for group in _alike(results, lambda each: (each.reason, each.asked)):
-        names = ", ".join(visible(each.check) for each in group[:SHOWN])
-        more = f" and {len(group) - SHOWN} more" if len(group) > SHOWN else ""
+        names = in_a_row([visible(each.check) for each in group], SHOWN)
         asked = " (the config asks for it)" if group[0].asked else ""
-        yield f"{paint('SKIPPED', 'skipped')} {names}{more}  {clipped(group[0].reason)}{asked}"
+        yield f"{paint('SKIPPED', 'skipped')} {names}  {clipped(group[0].reason)}{asked}"
 
 
 def _warnings(results: Sequence[Result], paint: Paint) -> Iterator[Iterable[str]]:
-    pairs = [(each, finding) for each in results for finding in counted(each, Severity.WARNING)]
+    pairs = [(each, finding) for each in results for finding in unignored(each, Severity.WARNING)]
     for group in _alike(pairs, _kind_of_finding):
         names = list(dict.fromkeys(visible(result.check) for result, _ in group))
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        head = f"{paint('WARNING', 'warning')} {paint(names[0], 'strong')}{more}"
-        yield [head, *_findings([finding for _, finding in group], paint)]
+        head = f"{paint('WARNING', 'warning')} {paint(in_a_row(names, SHOWN), 'strong')}"
+        yield [head, *_findings([finding for _, finding in group], set(), paint)]
 
 
 def _kind_of_finding(pair: tuple[Result, Finding]) -> str:
@@ -105,7 +108,8 @@ def _bad(results: Sequence[Result], paint: Paint) -> Iterator[Iterable[str]]:
     """Yield a block for each result that is FAILED or BROKEN, of those that are alike only the first few."""
     broken_last = sorted(results, key=lambda each: each.status is Status.BROKEN)
     for group in _alike(broken_last, _kind_of_result):
-        yield from (_block(each, paint) for each in group[:SHOWN])
+        said: Said = set()
+        yield from (_block(each, said, paint) for each in group[:SHOWN])
         yield _more(len(group), f"{group[0].status} alike", "", paint)
 
 
@@ -115,22 +119,22 @@ def _kind_of_result(result: Result) -> Hashable:
     return result.check.partition("[")[0], frozenset(finding.id for finding in result.findings)
 
 
-def _block(result: Result, paint: Paint) -> Iterator[str]:
+def _block(result: Result, said: Said, paint: Paint) -> Iterator[str]:
     status = Status.BROKEN if result.status is Status.BROKEN else Status.FAILED
     place = "" if result.place == "local" else f" at {visible(result.place)}"
     head = f"{paint(status, STYLES[status])} {paint(visible(result.check), 'strong')}{place}"
     yield f"{head}  {elapsed(result.seconds)}"
     if result.status is Status.BROKEN:
         yield f"  {clipped(result.reason)}"
-    for group in _alike(counted(result, Severity.ERROR), lambda each: each.id):
-        yield from _findings(group, paint)
-    yield from _tail("traceback", result.traceback, paint)
+    for group in _alike(unignored(result, Severity.ERROR), lambda each: each.id):
+        yield from _findings(group, said, paint)
+    if result.status is Status.BROKEN:
+        yield from _tail("traceback", result.traceback, paint)
     yield from _tail("output", result.output, paint)
 
 
-def _findings(findings: Sequence[Finding], paint: Paint) -> Iterator[str]:
-    """Yield findings that have one id; what several of them share is said with the first."""
-    said: set[tuple[str, str]] = set()
+def _findings(findings: Sequence[Finding], said: Said, paint: Paint) -> Iterator[str]:
+    """Yield findings that have one id; what several of them share is said with the first, and then is in `said`."""
     for finding in findings[:SHOWN]:
         where = f"{finding.file}:{finding.line}" if finding.line else finding.file
         marks = [visible(each) for each in (f"[{finding.id}]" if finding.id else "", where) if each]
@@ -166,10 +170,19 @@ def _more(count: int, what: str, indent: str, paint: Paint) -> Iterator[str]:
         yield paint(f"{indent}and {count - SHOWN} more {what} (--format json has all)", "dim")
 
 
-def _closing(report: Report, verdict: Verdict, bad: Sequence[Result], paint: Paint) -> Iterator[str]:
-    if bad:
+def _again(report: Report, bad: Sequence[Result], paint: Paint) -> Iterator[str]:
+    """Yield the command for the checks that are not fine; where they are many, for their functions or families."""
+    names = [each.check for each in bad]
+    for shorter in ("[", "."):
+        if len(names) > MOST_TO_NAME:
+            names = list(dict.fromkeys(name.partition(shorter)[0] for name in names))
+    config = ["--config", report.config] if report.config else []
+    if names:
         yield paint("run these again:", "dim")
-        yield f"    {_rerun(report, bad)}"
+        yield f"    {visible(shlex.join(['preflight', 'run', *config, '--only', *names]))}"
+
+
+def _closing(report: Report, verdict: Verdict, paint: Paint) -> Iterator[str]:
     if verdict.reason:
         yield visible(verdict.reason)
     counts = [f"{count} {noun}" for noun, count in _nouns(verdict) if count] or ["no checks"]
@@ -179,19 +192,9 @@ def _closing(report: Report, verdict: Verdict, bad: Sequence[Result], paint: Pai
 
 def _nouns(verdict: Verdict) -> Iterator[tuple[str, int]]:
     counts = verdict.counts
-    yield from ((noun, counts[noun]) for noun in ("failed", "broken", "skipped", "passed"))
-    yield ("warning" if counts["warnings"] == 1 else "warnings"), counts["warnings"]
+    yield from ((noun, counts[noun]) for noun in ("failed", "broken", "passed", "skipped"))
+    yield "warning" if counts["warnings"] == 1 else "warnings", counts["warnings"]
     yield "ignored", counts["ignored"]
-
-
-def _rerun(report: Report, bad: Sequence[Result]) -> str:
-    """Return the command for the checks that are not fine; where they are many, for their functions or families."""
-    names = [each.check for each in bad]
-    for shorter in ("[", "."):
-        if len(names) > MOST_TO_NAME:
-            names = list(dict.fromkeys(name.partition(shorter)[0] for name in names))
-    config = ["--config", report.config] if report.config else []
-    return visible(shlex.join(["preflight", "run", *config, "--only", *names]))
 
 
 def _alike(things: Iterable[Each], kind: Callable[[Each], Hashable]) -> list[list[Each]]:

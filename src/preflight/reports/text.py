@@ -6,9 +6,11 @@ import os
 import re
 from typing import TextIO
 
+from preflight.quantities import format_duration
+
 # Controls, what is invisible or turns the direction of writing, line separators, halves of surrogate pairs.
 _UNSEEN = re.compile(
-    "[\x00-\x08\x0a-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    "[\x00-\x08\x0a-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]"
 )
 
 
@@ -37,16 +39,8 @@ def visible_lines(text: str) -> list[str]:
 
 
 def elapsed(seconds: float) -> str:
-    """Return seconds as people write them: `0.2 s`, `75 s`, `12 min 5 s`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{rest} s" if not minutes else f"{minutes} min {rest} s"
-
-
-def amount(count: int, noun: str) -> str:
-    """Return a number with its noun: `1 check`, `3 checks`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    """Return seconds as people say them, as exactly as anybody cares: `0.02 s`, `3.2 s`, `2m5s`."""
+    return format_duration(round(seconds, 2))
 
 
 def is_live(stream: TextIO) -> bool:
