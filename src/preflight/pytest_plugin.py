@@ -126,9 +126,12 @@ class Host:
 
 def _reports(item: pytest.Item, result: Result) -> list[pytest.TestReport]:
     """Return what pytest knows to show, store and send: a result as setup, call and teardown."""
+    import json
+
     from preflight.model import Status
 
-    properties = [*item.user_properties, ("preflight", result.to_json())]
+    # Plain values alone: pytest-xdist sends reports to its master and refuses any other type.
+    properties = [*item.user_properties, ("preflight", json.loads(json.dumps(result.to_json(), default=str)))]
     sections = [("Captured output", result.output)] if result.output else []
 
     def report(when: str, outcome: str, longrepr: object = None, seconds: float = 0.0) -> pytest.TestReport:
