@@ -68,10 +68,13 @@ class SearchPath:
         """Return the source that `file` comes from."""
         return self.of_file(file)[1]
 
+    def folders_of(self, *sources: Source) -> list[str]:
+        """Return the folders of `sources`, in order."""
+        return [folder for folder, source in self.folders if source in sources]
+
     def find(self, name: str, *sources: Source) -> ModuleSpec | None:
         """Return what `import name` finds in the folders of `sources`, without running any of it."""
-        folders = [folder for folder, source in self.folders if source in sources]
-        return PathFinder.find_spec(name, folders)
+        return PathFinder.find_spec(name, self.folders_of(*sources))
 
     def top_level(self, file: str) -> str:
         """Return the import name of the module or package at the top of which `file` lies, empty where none."""
@@ -122,6 +125,28 @@ def plain_folder(name: str, path: SearchPath) -> str:
         return ""
     folder = next(iter(spec.submodule_search_locations))
     return "" if _holds_code(folder) else folder
+
+
+def own_module(name: str, root: Path) -> Path | None:
+    """Return the module or package of that name in a folder of the project, where Python does not look for it."""
+    try:
+        folders = [entry.path for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith(".")]
+    except OSError:
+        return None
+    for folder in sorted(folders):
+        spec = PathFinder.find_spec(name, [folder])
+        if spec and spec.origin:
+            file = Path(spec.origin)
+            return file.parent if spec.submodule_search_locations else file
+    return None
+
+
+def foreign_binaries(package: str) -> str:
+    """Return the Python that the compiled modules of a package are for, empty where that is this one."""
+    found = set()
+    for _, _, names in os.walk(package):
+        found |= {tag[1] for name in names if (tag := re.search(r"\.((?:cpython-|cp|pypy)\d+)[\w-]*\.so$", name))}
+    return "" if sys.implementation.cache_tag in found else ", ".join(sorted(found))
 
 
 def frames(traceback: str) -> list[str]:

@@ -17,6 +17,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from preflight.system.origins import STRAY, SearchPath, Source
+
 _INFO = (".dist-info", ".egg-info")
 # Import names whose distribution has another name, where no metadata is there to ask.
 _DISTRIBUTIONS = {
@@ -200,6 +202,25 @@ def closure(installed: Installed, names: Iterable[str]) -> set[str]:
                 [canonicalize_name(each.name) for each in active_requirements(distribution)] if distribution else []
             )
     return found
+
+
+def owner_of(file: str, path: SearchPath) -> Distribution | None:
+    """Return the distribution that gave `file`, looked for in its own folder and then in all others."""
+    near = [folder for folder in [path.of_file(file)[0]] if folder]
+    return Installed.in_folders([*near, *path.folders_of(Source.ENVIRONMENT, *STRAY)]).owner(file)
+
+
+def is_project(distribution: Distribution, root: Path) -> bool:
+    """Say whether a distribution was made from the project in `root`."""
+    from tomllib import TOMLDecodeError, loads
+
+    if distribution.source_tree and os.path.realpath(distribution.source_tree) == os.path.realpath(root):
+        return True
+    try:
+        name = loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
+    except (OSError, UnicodeDecodeError, TOMLDecodeError, KeyError, TypeError):
+        return False
+    return canonicalize_name(str(name)) == distribution.key
 
 
 def distribution_name(module: str) -> str:

@@ -1,0 +1,141 @@
+"""The modules that the experiment imports."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from preflight import Finding, check, error, info, warning
+from preflight.causes import explain, explain_leak
+from preflight.config import Config, Import
+from preflight.system.failures import Failed, leak_of
+from preflight.system.modules import Imported, Outcome
+from preflight.system.origins import SearchPath, Source, plain_folder, shadow
+from preflight.system.packages import Installed, distribution_name, install_command, is_project, owner_of
+
+
+@check(per="imports")
+def check_works(entry: Import, imported: Mapping[str, Imported], config: Config, root: Path) -> Iterator[Finding]:
+    """The module can be imported, in the version asked for.
+
+    All entries of `imports:` are imported in one process and in their order, as the program does it, from the folder
+    that it starts in. A failure is told by its cause: what several entries fall over is said once, for the first.
+
+        imports.loaded             the module came in: its version, its time
+        imports.version            the installed version is not the one that the config asks for
+        imports.missing            the module, or one that it imports, is not installed or not found
+        imports.incomplete-python  a module of the standard library that this Python does not have
+        imports.raises             code that runs during the import raises an exception
+        imports.crashes            compiled code ends the process
+        imports.exits              code that runs during the import ends the process
+        imports.hangs              the import does not end
+        imports.shadowed           a file of the project is found before the module of the same name that was meant
+        imports.pythonpath-leak    PYTHONPATH gives a module that the environment has itself, in another version or for
+                                   another Python
+        imports.user-site-leak     the user's own site-packages give a module that the environment has itself
+        imports.plain-folder       a folder without Python files is taken for the package that is not installed
+        imports.undefined-symbol   a compiled module was built against another version of a library
+        imports.missing-library    a compiled module needs a shared library that the loader does not find
+        imports.old-library        a compiled module needs a newer version of a library than the loader finds
+        imports.optional           an optional module is absent
+    """
+    facts, path = imported[entry.name], SearchPath.of(root)
+    failed = Failed(facts, path, root)
+    if facts.outcome is Outcome.IMPORTED:
+        yield from _came_in(entry, facts, path, root)
+    elif entry.optional:
+        yield _optional(failed)
+    elif earlier := _same_failure(failed, config, imported):
+        pytest.skip(f"it fails for the same reason as imports.works[{earlier}]")
+    else:
+        yield explain(failed, error)
+
+
+def _came_in(entry: Import, facts: Imported, path: SearchPath, root: Path) -> Iterator[Finding]:
+    at = {"file": entry.at.file, "line": entry.at.line}
+    name = entry.name.partition(".")[0]
+    if not facts.origin and (folder := plain_folder(name, path)):
+        yield error(
+            f"{name} is only the folder {folder}, which holds no Python file",
+            id="imports.plain-folder",
+            cause="the package is not installed, and any folder of that name counts as one",
+            fix=_install(f"{distribution_name(name)}{entry.version}", path),
+            **at,
+        )
+        return
+    owner = owner_of(facts.origin, path) if facts.origin else None
+    version = owner.version if owner else facts.version
+    if entry.version and not _fits(version, entry.version):
+        yield error(
+            f"{name} {version} is imported, the config asks for {entry.version}",
+            id="imports.version",
+            found=version,
+            wanted=entry.version,
+            fix=_install(f"{owner.name if owner else distribution_name(name)}{entry.version}", path),
+            **at,
+        )
+    leak = leak_of(facts.origin, path)
+    if leak and leak.version != leak.hidden_version:
+        yield explain_leak(leak, warning, **at)
+    elif not leak:
+        yield from _shadowing(facts, path, root)
+    yield info(
+        f"{' '.join(filter(None, [entry.name, version]))} is imported in {facts.seconds:.1f} s",
+        id="imports.loaded",
+        evidence={"version": version, "seconds": round(facts.seconds, 3), "origin": facts.origin},
+    )
+
+
+def _shadowing(facts: Imported, path: SearchPath, root: Path) -> Iterator[Finding]:
+    found = shadow(facts.origin, path)
+    hidden = owner_of(found.hidden, path) if found else None
+    if found and hidden and not is_project(hidden, root):
+        yield warning(
+            f"{found.file} is imported, not the installed {hidden.name} {hidden.version}",
+            id="imports.shadowed",
+            found=found.file,
+            wanted=found.hidden,
+            cause=f"{found.source} comes first on the module search path",
+            fix=f"Rename it, or take {found.name} out of `imports:` if it is what is meant",
+            file=found.file,
+        )
+
+
+def _optional(failed: Failed) -> Finding:
+    facts = failed.facts
+    top = facts.name.partition(".")[0]
+    if facts.outcome is Outcome.MISSING and facts.missing in (facts.name, top):
+        return info(f"{facts.name} is not installed, and is optional", id="imports.optional")
+    # A program that can do without the module catches ImportError; anything else ends it all the same.
+    if facts.outcome is Outcome.MISSING or facts.error.startswith("ImportError"):
+        return explain(failed, info)
+    return explain(failed, warning)
+
+
+def _same_failure(failed: Failed, config: Config, imported: Mapping[str, Imported]) -> str:
+    """Return the earlier entry that failed for the same reason, empty where there is none."""
+    for entry in config.imports:
+        if entry.name == failed.facts.name:
+            break
+        facts = imported.get(entry.name)
+        if facts is None or facts.outcome is Outcome.IMPORTED or entry.optional:
+            continue
+        if failed.goes_through(entry.name) or Failed(facts, failed.path, failed.root).subject == failed.subject:
+            return entry.name
+    return ""
+
+
+def _fits(version: str, wanted: str) -> bool:
+    if not version:
+        pytest.skip(f"it tells no version, so whether it is {wanted} cannot be said")
+    try:
+        return SpecifierSet(wanted).contains(Version(version), prereleases=True)
+    except InvalidVersion:
+        pytest.skip(f"its version {version!r} cannot be compared with {wanted}")
+
+
+def _install(requirement: str, path: SearchPath) -> str:
+    installed = Installed.in_folders(path.folders_of(Source.ENVIRONMENT))
+    return f"Install it:\n    {install_command([requirement], installed.installer())}"
