@@ -8,36 +8,47 @@ What an import meets must be what the job meets: a process in which no module of
 that the interpreter does not load by itself, is there before. So this file uses built-in modules only until it serves.
 """
 
+from __future__ import annotations
+
 import faulthandler
 import os
 import sys
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
 
 class Lender:
     """Finds the modules that preflight itself needs where preflight is installed, and no others."""
 
-    def __init__(self, folders):  # type: ignore[no-untyped-def]
+    def __init__(self, folders: dict[str, str]) -> None:
         self.folders = folders
         self.path_finder = next(finder for finder in sys.meta_path if getattr(finder, "__name__", "") == "PathFinder")
 
-    def find_spec(self, name, path=None, target=None):  # type: ignore[no-untyped-def]
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """Answer for a lent name alone (importlib.abc.MetaPathFinder)."""
         if path is None and name in self.folders:
             return self.path_finder.find_spec(name, [self.folders[name]])
         return None
 
 
-def tell(fd, facts):  # type: ignore[no-untyped-def]
+def tell(fd: int, facts: dict[str, object]) -> None:
     """Write plain values as one line that `ast.literal_eval` reads."""
     data = (ascii(facts) + "\n").encode()
     while data:
         data = data[os.write(fd, data) :]
 
 
-def frames_of(problem):  # type: ignore[no-untyped-def]
+def frames_of(problem: BaseException) -> list[tuple[str, int, str]]:
     """Return (file, line, function) of each frame of a traceback, importlib's own and ours left out."""
-    frames, step = [], problem.__traceback__
+    frames: list[tuple[str, int, str]] = []
+    step = problem.__traceback__
     while step is not None:
         code = step.tb_frame.f_code
         if not code.co_filename.startswith("<frozen") and code.co_filename != __file__:
@@ -46,32 +57,36 @@ def frames_of(problem):  # type: ignore[no-untyped-def]
     return frames
 
 
-def chain_of(problem):  # type: ignore[no-untyped-def]
+def chain_of(problem: BaseException) -> list[tuple[str, str, list[tuple[str, int, str]]]]:
     """Return the exception and those that led to it, as (type, message, frames), the last one first."""
-    chain, seen = [], set()
-    while problem is not None and id(problem) not in seen:
-        seen.add(id(problem))
+    chain: list[tuple[str, str, list[tuple[str, int, str]]]] = []
+    link: BaseException | None = problem
+    while link is not None and len(chain) < 10:
         try:
-            message = str(problem)
+            message = str(link)
         except Exception:  # noqa: BLE001 - an exception whose text raises
             message = ""
-        chain.append((type(problem).__name__, message[:4000], frames_of(problem)[-30:]))
-        problem = problem.__cause__ or (None if problem.__suppress_context__ else problem.__context__)
-    return chain[:10]
+        chain.append((type(link).__name__, message[:4000], frames_of(link)[-30:]))
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return chain
 
 
-def import_one(name, seconds, trace):  # type: ignore[no-untyped-def]
+def import_one(name: str, seconds: float, trace: int) -> dict[str, object]:
     """Import one module and return what is to be told of it."""
     before = set(sys.modules)
     faulthandler.enable(file=trace)
     faulthandler.dump_traceback_later(max(0.05, seconds - 0.25), file=trace)
     began, cpu = time.perf_counter(), time.process_time()
-    problem = None
+    problem: BaseException | None = None
     try:
         __import__(name)
     except BaseException as raised:  # noqa: BLE001 - whatever it is, it is the finding
         problem = raised
-    facts = {"imported": name, "seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
+    facts: dict[str, object] = {
+        "imported": name,
+        "seconds": time.perf_counter() - began,
+        "cpu_seconds": time.process_time() - cpu,
+    }
     faulthandler.cancel_dump_traceback_later()
     facts["brought"] = {
         top: getattr(sys.modules[top], "__file__", None) or ""
@@ -89,20 +104,20 @@ def import_one(name, seconds, trace):  # type: ignore[no-untyped-def]
     return facts
 
 
-def put_tools_first(root):  # type: ignore[no-untyped-def]
+def put_tools_first(root: str) -> None:
     """Order `sys.path` so that no file of the project and no entry of PYTHONPATH hides what preflight imports."""
     foreign = {root, "", *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))}
     sys.path[:] = [entry for entry in sys.path if entry not in foreign] + [e for e in sys.path if e in foreign and e]
 
 
-def lend(text):  # type: ignore[no-untyped-def]
+def lend(text: str) -> None:
     """Take `name=folder` pairs, one a line, and have these modules found there."""
     folders = dict(line.split("=", 1) for line in text.splitlines())
     if folders:
         sys.meta_path.insert(0, Lender(folders))
 
 
-def main():  # type: ignore[no-untyped-def]
+def main() -> None:
     """Become what the first word says."""
     kind, lent, *rest = sys.argv[1:]
     sys.argv[1:] = []
@@ -118,19 +133,18 @@ def main():  # type: ignore[no-untyped-def]
     root, trace, answers, orders, *names = rest
     if not sys.flags.safe_path:
         sys.path[0] = root
-    trace, answers = int(trace), int(answers)
     # A check that cannot be forked has its order in a file, and nobody to tell how the imports went.
     alone = kind == "check"
-    facts = os.open(os.devnull, os.O_WRONLY) if alone else answers
-    orders = os.open(orders, os.O_RDONLY) if alone else int(orders)
+    facts = os.open(os.devnull, os.O_WRONLY) if alone else int(answers)
+    source = os.open(orders, os.O_RDONLY) if alone else int(orders)
     for word in names:
         name, _, seconds = word.rpartition("=")
         tell(facts, {"importing": name, "output_from": os.fstat(1).st_size})
-        tell(facts, import_one(name, float(seconds), trace))
+        tell(facts, import_one(name, float(seconds), int(trace)))
     tell(facts, {"ready": True})
     order = b""
     while not order.endswith(b"\n"):
-        piece = os.read(orders, 1 << 20)
+        piece = os.read(source, 1 << 20)
         if not piece:
             os._exit(0)
         order += piece
@@ -139,7 +153,7 @@ def main():  # type: ignore[no-untyped-def]
     lend(lent)
     from preflight.worker import serve
 
-    serve(order, answers, trace, as_the_job)
+    serve(order, int(answers), int(trace), as_the_job)
 
 
 if __name__ == "__main__":

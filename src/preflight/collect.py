@@ -88,7 +88,11 @@ class CheckFile(pytest.Module):
         except BaseException as problem:  # noqa: BLE001 - whatever the file does is the answer
             import traceback
 
-            lines = [frame.lineno for frame in traceback.extract_tb(problem.__traceback__) if frame.filename == str(self.path)]
+            lines = [
+                frame.lineno
+                for frame in traceback.extract_tb(problem.__traceback__)
+                if frame.filename == str(self.path)
+            ]
             line = getattr(problem, "lineno", None) or (lines[-1] if lines else 0)
             text = "".join(traceback.format_exception(problem))
             send({"raised": f"{type(problem).__name__}: {problem}", "line": line, "traceback": text})
@@ -152,7 +156,9 @@ class CheckPlugin:
         config.stash[CONTEXT] = self._context
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_pycollect_makeitem(self, collector: pytest.Collector, name: str, obj: object) -> list[pytest.Item] | None:
+    def pytest_pycollect_makeitem(
+        self, collector: pytest.Collector, name: str, obj: object
+    ) -> list[pytest.Item] | None:
         """Make items of the checks in a check file, and of nothing else in it."""
         if not isinstance(collector, CheckFile):
             return None

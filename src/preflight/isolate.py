@@ -178,7 +178,10 @@ class Children:
 
     def _patience(self, timeout: float) -> float:
         now = time.monotonic()
-        ends = [(child.killed + GRACE if child.killed else child.began + child.deadline) - now for child in self._children.values()]
+        ends = [
+            (child.killed + GRACE if child.killed else child.began + child.deadline) - now
+            for child in self._children.values()
+        ]
         if self._children and not hasattr(os, "pidfd_open"):
             ends.append(0.02)
         return max(0.0, min([timeout, *ends]))
@@ -216,7 +219,9 @@ class Children:
         self._stuck.append(child.pid)
         return self._ending(child, How.STUCK, 0, _messages(child.answer), reap=False)
 
-    def _ending(self, child: _Child, how: How, code: int, messages: Sequence[Mapping[str, Any]], reap: bool = True) -> Ending:
+    def _ending(
+        self, child: _Child, how: How, code: int, messages: Sequence[Mapping[str, Any]], reap: bool = True
+    ) -> Ending:
         ending = Ending(
             how=how,
             messages=messages,

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the one option that wakes this plugin."""
     group = parser.getgroup("preflight", "checks before a launch")
-    group.addoption("--preflight-config", metavar="FILE", help="collect the checks in preflight_checks/ for this config")
+    group.addoption(
+        "--preflight-config", metavar="FILE", help="collect the checks in preflight_checks/ for this config"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

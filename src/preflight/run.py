@@ -176,8 +176,8 @@ def _request(config: Config, selection: Selection, *, plan_only: bool = False) -
 
 
 def _patience(config: Config) -> float:
-    deadlines = [config.deadline, *(each.deadline or 0 for each in (*config.imports, *config.data, *config.paths))]
-    return max(deadlines)
+    entries = (config.imports, config.data, config.paths)
+    return max([config.deadline, *(entry.deadline or 0 for group in entries for entry in group)])
 
 
 def _relative(result: Result, began: float) -> Result:
@@ -215,5 +215,3 @@ def _handling(handlers: Mapping[signal.Signals, Callable[..., object] | signal.H
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-

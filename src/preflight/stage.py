@@ -113,7 +113,9 @@ class Stage:
         elif "imported" in facts:
             self._current, (name, _, start) = ("", 0.0, 0), self._current
             output = os.pread(self._output, 20_000, start).decode("utf-8", "replace")
-            self.imported[name] = Imported.from_facts({**facts, **_story(facts.get("chain", ())), "name": name, "output": output})
+            self.imported[name] = Imported.from_facts(
+                {**facts, **_story(facts.get("chain", ())), "name": name, "output": output}
+            )
         elif "ready" in facts:
             self.ready = True
 
@@ -121,8 +123,10 @@ class Stage:
         code = self._process.wait()
         name, since, _ = self._current
         if name:
-            died = {"signal": -code} if code < 0 else {"exit_code": code}
-            self._replace(Imported(name=name, outcome=Outcome.DIED, seconds=time.monotonic() - since, **died, **self._remains()))
+            died: dict[str, Any] = {"signal": -code} if code < 0 else {"exit_code": code}
+            self._replace(
+                Imported(name=name, outcome=Outcome.DIED, seconds=time.monotonic() - since, **died, **self._remains())
+            )
         else:
             self.gone = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
             self.ready = True

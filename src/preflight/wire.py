@@ -51,7 +51,9 @@ class Reader:
             if len(pieces) < parts:
                 return None
             del self._pieces[int(sequence)]
-            message: dict[str, Any] = json.loads(zlib.decompress(b64decode(b"".join(pieces[n + 1] for n in range(parts)))))
+            message: dict[str, Any] = json.loads(
+                zlib.decompress(b64decode(b"".join(pieces[n + 1] for n in range(parts))))
+            )
         except (ValueError, KeyError, zlib.error):
             self.torn += 1
             return None

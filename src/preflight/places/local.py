@@ -15,7 +15,7 @@ from typing import Any
 
 from preflight import boot, wire
 from preflight.errors import UserError
-from preflight.system.kernel import adopt_orphans, children_of
+from preflight.system.kernel import adopt_orphans, children_of, process_state
 
 # What preflight needs at the place; where the job's interpreter is another one, these are lent to it and nothing else is.
 _LENT = ("preflight", "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "yaml", "psutil", "pynvml", "pygments")
@@ -47,7 +47,9 @@ class Local:
                 start_new_session=True,
             )
         except OSError as problem:
-            raise UserError(f"the job's interpreter {python} cannot be started: {problem.strerror}", where="preflight.python") from None
+            raise UserError(
+                f"the job's interpreter {python} cannot be started: {problem.strerror}", where="preflight.python"
+            ) from None
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps({**request, "lent": lent}).encode() + b"\n")
@@ -100,7 +102,9 @@ class Local:
         except subprocess.TimeoutExpired:
             _kill(self._process.pid)
         until = time.monotonic() + 1.0
-        while (left := children_of(os.getpid())) and time.monotonic() < until:
+        while (
+            left := [pid for pid in children_of(os.getpid()) if process_state(pid) != "D"]
+        ) and time.monotonic() < until:
             for pid in left:
                 _kill(pid)
                 try:
@@ -151,10 +155,10 @@ def _lend(names: Iterable[str]) -> str:
     from importlib.util import find_spec
 
     specs = {name: find_spec(name) for name in names}
-    return "\n".join(f"{name}={Path(spec.origin).parents[_depth(spec)]}" for name, spec in specs.items() if spec and spec.origin)
+    return "\n".join(
+        f"{name}={Path(spec.origin).parents[_depth(spec)]}" for name, spec in specs.items() if spec and spec.origin
+    )
 
 
 def _depth(spec: Any) -> int:
     return 1 if spec.submodule_search_locations is not None else 0
-
-

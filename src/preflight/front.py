@@ -1,0 +1,172 @@
+"""The session in the worker itself: all checks but those that want what the stage has imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from select import select
+
+import pytest
+
+from preflight import discovery, isolate, wire
+from preflight.collect import Context, awaited, chosen, planned_file
+from preflight.config import Config
+from preflight.endings import unanswered
+from preflight.model import Planned, Status
+from preflight.session import Request, Session, Voice
+from preflight.stage import Stage
+from preflight.system.kernel import children_of, process_state
+
+# Checks mostly wait; those that a dead mount holds must not keep the others from starting.
+_SLOTS = 32
+
+
+class Front(Session):
+    """The session in the worker itself: all checks but those that want what the stage has imported."""
+
+    def __init__(self, request: Request, config: Config, voice: Voice, context: Context) -> None:
+        super().__init__(request, config, voice, context)
+        self.stage: Stage | None = None
+        self.remote: dict[str, Planned] = {}
+        self._serving = False
+        self._unheard: list[Path] = []
+        self._reader = wire.Reader()
+        if config.imports and not request.plan_only:
+            self._start_stage()
+
+    def _start_stage(self) -> None:
+        config = self.config
+        self.stage = Stage(config.imports, config.root, config.deadline, python=sys.executable, lent=self.request.lent)
+        self.context.imported = self.stage.imported
+
+    def belongs(self, planned: Planned, file: Path) -> bool:
+        """Take what needs no import; note what the stage is to run."""
+        if planned.needs and not self.request.plan_only:
+            if chosen(planned, self.request.only, self.request.tags):
+                self.remote[planned.id] = planned
+            return False
+        return True
+
+    def files(self) -> list[Path]:
+        """Return the check files that import nothing heavy when they are loaded."""
+        if self.request.plan_only:
+            return super().files()
+        return [file for file in super().files() if file not in self.heavy_files()]
+
+    def heavy_files(self) -> list[Path]:
+        """Return the check files whose own imports are the experiment's: the stage loads these."""
+        names = {entry.name.partition(".")[0] for entry in self.config.imports}
+        own = [file for file in super().files() if file.parent != discovery.builtin()]
+        return [file for file in own if names and discovery.imports_at_top(file, names)]
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Run everything, here and in the stage, until each check has its result."""
+        self.announce()
+        if self.request.plan_only:
+            return True
+        self._unheard = self.heavy_files()
+        self._serving = bool(self.remote or self._unheard)
+        if self._serving and self.stage is None:
+            self._start_stage()
+        if self.stage is not None:
+            self._order_stage()
+        waiting = list(self.items.values())
+        isolate.freeze()
+        while waiting or len(self.children) or self._serving:
+            waiting = self._start_some(waiting)
+            self._rest(0.0 if len(self.children) == 0 and waiting and self._can_start(waiting) else 0.2)
+            self._hear_stage()
+            self.voice.beat()
+        self._end_stage()
+        return True
+
+    def _order_stage(self) -> None:
+        if self._serving and self.stage is not None:
+            needs = sorted({name for planned in self.remote.values() for name in planned.needs})
+            order = {"request": asdict(self.request), "needs": needs}
+            self.stage.order(json.dumps(order).encode() + b"\n")
+
+    def _can_start(self, waiting: Sequence[pytest.Item]) -> bool:
+        return any(self._may_start(item) for item in waiting)
+
+    def _may_start(self, item: pytest.Item) -> bool:
+        stage = self.stage
+        return stage is None or stage.ready or all(name in stage.imported for name in awaited(item, self.config))
+
+    def _start_some(self, waiting: list[pytest.Item]) -> list[pytest.Item]:
+        later = []
+        for item in waiting:
+            if len(self.children) < _SLOTS and self._may_start(item):
+                self.start(item)
+            else:
+                later.append(item)
+        return later
+
+    def _rest(self, timeout: float) -> None:
+        fds = [sys.stdin.fileno()] + ([self.stage.fd] if self.stage is not None and not self.stage.gone else [])
+        for fd in fds:
+            self.children.watch(fd)
+        self.gather(timeout)
+        for fd in fds:
+            self.children.unwatch(fd)
+        if select([sys.stdin], [], [], 0)[0] and not os.read(sys.stdin.fileno(), 4096):
+            self.close()
+            os._exit(1)
+
+    def _hear_stage(self) -> None:
+        stage = self.stage
+        if stage is None or stage.gone:
+            return
+        pid = stage.pid
+        data = stage.read()
+        if stage.pid != pid:
+            self._order_stage()
+        for message in self._reader.feed(data):
+            match message["kind"]:
+                case "planned":
+                    new = {each["id"]: Planned.from_json(each) for each in message["checks"]}
+                    self.remote, self._unheard = {**self.remote, **new}, []
+                case "result":
+                    self.remote.pop(message["result"]["check"], None)
+                case "end":
+                    self._serving = False
+                    continue
+            self.voice.say(**message)
+        if stage.gone and self._serving:
+            self._serving = False
+            reason = f"the process that had imported the experiment is gone: {stage.gone}"
+            for planned in [*self.remote.values(), *map(planned_file, self._unheard)]:
+                self.say_result(unanswered(planned, Status.BROKEN, reason, self.context.place))
+
+    def _end_stage(self) -> None:
+        if self.stage is not None:
+            self.stage.close()
+            self.stage = None
+
+    def close(self) -> None:
+        """Kill whatever still runs, also what slipped out of its group."""
+        self._end_stage()
+        self.children.kill()
+        sweep()
+
+
+def sweep() -> None:
+    """Kill what was adopted from children: processes that had left their group."""
+    for _ in range(20):
+        found = [pid for pid in children_of(os.getpid()) if process_state(pid) != "D"]
+        for pid in found:
+            try:
+                os.kill(pid, 9)
+            except ProcessLookupError:
+                pass
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.02)

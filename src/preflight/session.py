@@ -1,0 +1,179 @@
+"""A hermetic pytest session: collects check files by their paths, runs each check in a child, and tells what comes of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from preflight import discovery, fixtures, isolate, wire
+from preflight.answer import AnswerPlugin
+from preflight.collect import PLANNED, CheckFile, CheckPlugin, Context, Uncollected, chosen, planned_file, unique
+from preflight.config import Config
+from preflight.endings import result_of, unanswered
+from preflight.isolate import Children
+from preflight.model import Planned, Result, Status
+
+_BEAT = 2.0
+# The host's pytest settings, conftest files and plugins cannot reach a session that is started with these, and with
+# PYTEST_DISABLE_PLUGIN_AUTOLOAD.
+_ARGUMENTS = ("-c", os.devnull, "--noconftest", "--capture=no", "-p", "no:cacheprovider")
+_UNWANTED = (
+    "terminal",
+    "faulthandler",
+    "junitxml",
+    "pastebin",
+    "doctest",
+    "unittest",
+    "stepwise",
+    "legacypath",
+    "debugging",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the command wants of a worker; plain values, so that it travels."""
+
+    source: str = ""
+    text: str | None = None
+    root: str = "."
+    place: str = "local"
+    only: Sequence[str] = ()
+    tags: Sequence[str] = ()
+    keyword: str = ""
+    lent: str = ""
+    plan_only: bool = False
+    scratch: str = ""
+    inline: str = ""
+
+
+class Voice:
+    """Numbers messages and writes them to the wire."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._sequence = 0
+        self._last = 0.0
+
+    def say(self, **message: Any) -> None:
+        """Write one message."""
+        self._sequence += 1
+        self._last = time.monotonic()
+        self.pass_on(b"".join(wire.frames(message, self._sequence)))
+
+    def pass_on(self, data: bytes) -> None:
+        """Write bytes as they are."""
+        while data:
+            data = data[os.write(self._fd, data) :]
+
+    def beat(self) -> None:
+        """Say that the worker lives, where it has been silent for a while."""
+        if time.monotonic() > self._last + _BEAT:
+            self.say(kind="beat")
+
+
+class Session:
+    """The pytest hooks that collect without pytest's walk and run all items at once."""
+
+    def __init__(self, request: Request, config: Config, voice: Voice, context: Context) -> None:
+        self.request, self.config, self.voice, self.context = request, config, voice, context
+        self.answers = AnswerPlugin()
+        self.items: dict[str, pytest.Item] = {}
+        self.refused: list[Result] = []
+        self.children = Children()
+
+    def files(self) -> list[Path]:
+        """Return the check files of this session."""
+        return discovery.check_files(discovery.folders(self.config.root))
+
+    def belongs(self, planned: Planned, file: Path) -> bool:
+        """Tell whether an item is this session's to run."""
+        raise NotImplementedError
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Keep tracebacks short: nobody reads the long ones, and the plugin that has the option is switched off."""
+        config.option.tbstyle = "short"
+
+    def pytest_collection(self, session: pytest.Session) -> bool:
+        """Collect the check files, each by its path."""
+        for file in self.files():
+            node = CheckFile.from_parent(session, path=file)
+            session.items.extend(session.genitems(node))
+        planned = [(item, item.stash[PLANNED]) for item in session.items]
+        taken = unique(planned)
+        session.items[:] = [
+            _double(item, taken[item.nodeid], self.context.place) if item.nodeid in taken else item
+            for item, each in planned
+            if self.belongs(each, item.path) and chosen(each, self.request.only, self.request.tags)
+        ]
+        session.config.hook.pytest_collection_modifyitems(session=session, config=session.config, items=session.items)
+        session.testscollected = len(session.items)
+        self.items = {item.stash[PLANNED].id: item for item in session.items}
+        return True
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note a file whose checks pytest refuses, for example for a wrong parametrization."""
+        if report.failed:
+            planned = planned_file(Path(report.nodeid))
+            reason = f"pytest cannot collect it: {report.longreprtext.strip().splitlines()[-1]}"
+            result = unanswered(planned, Status.BROKEN, reason, self.context.place)
+            self.refused.append(replace(result, traceback=report.longreprtext))
+
+    def announce(self) -> None:
+        """Say which checks this session will run, and which files hold none that can."""
+        self.voice.say(kind="planned", checks=[item.stash[PLANNED].to_json() for item in self.items.values()])
+        for result in self.refused:
+            self.say_result(result)
+
+    def start(self, item: pytest.Item) -> None:
+        """Start the child of one item."""
+        planned = item.stash[PLANNED]
+        self.voice.say(kind="started", check=planned.id)
+        if isinstance(item, Uncollected):
+            self.say_result(item.result)
+        else:
+            self.children.start(planned.id, self.work(item), planned.deadline)
+
+    def work(self, item: pytest.Item) -> isolate.Work | Sequence[str]:
+        """Return what the child of `item` does."""
+        return partial(self.answers.run, item)
+
+    def say_result(self, result: Result) -> None:
+        """Send one result on its way."""
+        self.voice.say(kind="result", result=result.to_json())
+
+    def gather(self, timeout: float) -> None:
+        """Wait for children, and say what came of those that ended."""
+        for key, ending in self.children.wait(timeout):
+            self.say_result(result_of(self.items[key].stash[PLANNED], ending, self.context.place))
+
+
+def host(session: Session) -> int:
+    """Run a pytest that is only ours, and return its exit code."""
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+        os.environ.pop(name, None)
+    switched_off = [word for name in _UNWANTED for word in ("-p", f"no:{name}")]
+    keyword = ["-k", session.request.keyword] if session.request.keyword else []
+    rootdir = f"--rootdir={session.config.root}"
+    plugins = [CheckPlugin(session.context), fixtures, session.answers, session]
+    return int(pytest.main([*_ARGUMENTS, *switched_off, rootdir, *keyword], plugins=plugins))
+
+
+def _double(item: pytest.Item, owner: str, place: str) -> pytest.Item:
+    planned = item.stash[PLANNED]
+    reason = f"{item.path} holds a check with the id {planned.id}, which {owner} has already: rename the function"
+    result = unanswered(planned, Status.BROKEN, reason, place)
+    planned = replace(planned, id=f"{planned.id} (double)")
+    double = Uncollected.from_parent(
+        item.getparent(CheckFile), name=planned.id, result=replace(result, check=planned.id)
+    )
+    double.stash[PLANNED] = planned
+    return double
