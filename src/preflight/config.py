@@ -1,35 +1,101 @@
-"""foo.yaml as a `Config`: the sections of `preflight:`, each mistake told with file, line and key."""
+"""foo.yaml as a `Config`: the sections of `preflight:`, each mistake told with file, line and key.
+
+The dataclasses are the schema: `preflight.schema` reads each key by the type of its field.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from preflight.document import Location, Node, parse, plain, read_text
+from preflight.errors import UserError
+from preflight.references import References
+from preflight.scalars import (
+    Access,
+    Choice,
+    Column,
+    Command,
+    Count,
+    Day,
+    Duration,
+    Encoding,
+    FindingId,
+    Folder,
+    Glob,
+    Host,
+    Module,
+    Open,
+    Port,
+    Python,
+    Range,
+    Seed,
+    Sha256,
+    Size,
+    Specifiers,
+    Step,
+    Variable,
+)
+from preflight.schema import nearest, read_entry
 
-@dataclass(frozen=True, slots=True)
-class Location:
-    """Where something stands: file, line (from 1; 0 is unknown) and key (`preflight.data[0].path`)."""
+__all__ = [
+    "Code",
+    "Config",
+    "Data",
+    "Files",
+    "Gpu",
+    "Ignore",
+    "Import",
+    "Location",
+    "Packages",
+    "PathEntry",
+    "Rehearsal",
+    "Rows",
+    "Seeds",
+    "System",
+    "Values",
+    "asked",
+    "entries",
+    "label",
+    "load",
+]
 
-    file: str = ""
-    line: int = 0
-    key: str = ""
+NOWHERE = Location()
+DEFAULT_SOURCE = Path("preflight.yaml")
 
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.key}" if self.file else self.key
+_VERSION = re.compile(r"([^\s<>=!~]+)\s*([<>=!~].*)?")
+_NO_KEY: Mapping[str, Any] = {"key": ""}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Import:
     """One module of `imports:`, by its import name; `version` is a specifier such as `>=2.4`, empty for any."""
 
-    name: str
-    version: str = ""
+    name: Module
+    version: Specifiers = ""
     optional: bool = False
-    deadline: float | None = None
-    at: Location = Location()
+    deadline: Duration | None = None
+    at: Location = NOWHERE
+
+    @staticmethod
+    def from_text(text: str) -> dict[str, str]:
+        """Return the keys that a bare `torch>=2.4` stands for."""
+        match = _VERSION.fullmatch(text.strip())
+        return {"name": match[1], "version": match[2]} if match and match[2] else {"name": text.strip()}
+
+    @staticmethod
+    def rename(mapping: dict[str, Node]) -> dict[str, Node]:
+        """Split `{name: torch>=2.4}` as well."""
+        name = mapping.get("name")
+        if name is None or "version" in mapping or not isinstance(name.value, str):
+            return mapping
+        parts = Import.from_text(name.value)
+        return mapping | {key: Node(value, name.line, name.written) for key, value in parts.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,32 +104,38 @@ class Packages:
 
     lock: tuple[str, ...] = ()
     consistent: bool = True
-    at: Location = Location()
+    at: Location = NOWHERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
     """`files:` of a data entry: which files below the path count, and how many there must be."""
 
-    glob: str = "**/*"
-    min: int | None = None
-    max: int | None = None
+    glob: Glob = "**/*"
+    min: Count | None = None
+    max: Count | None = None
+
+    def __post_init__(self) -> None:
+        _refuse_reversed(self.min, self.max)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
     """`rows:` of a data entry: how many rows a table must have."""
 
-    min: int | None = None
-    max: int | None = None
+    min: Count | None = None
+    max: Count | None = None
+
+    def __post_init__(self) -> None:
+        _refuse_reversed(self.min, self.max)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Values:
     """`values:` of a column: the range (both ends allowed), the set, whether cells may be missing or repeat."""
 
-    between: tuple[float, float] | None = None
-    one_of: tuple[Any, ...] | None = None
+    between: Range | None = None
+    one_of: Choice | None = None
     missing: bool | None = None
     unique: bool | None = None
 
@@ -79,16 +151,40 @@ class Data:
     manifest: str = ""
     hub: str = ""
     files: Files | None = None
-    hub_files: tuple[str, ...] = ()
-    open: int | Literal["all"] | None = None
-    columns: tuple[str, ...] = ()
+    hub_files: tuple[str, ...] = field(default=(), metadata={"key": "files"})
+    open: Open | None = None
+    columns: tuple[Column, ...] = ()
     rows: Rows | None = None
     missing: bool | None = None
     values: Mapping[str, Values] = field(default_factory=dict)
-    encoding: str = ""
-    sha256: str = ""
-    deadline: float | None = None
-    at: Location = Location()
+    encoding: Encoding = ""
+    sha256: Sha256 = ""
+    deadline: Duration | None = None
+    at: Location = NOWHERE
+
+    def __post_init__(self) -> None:
+        kinds = [kind for kind in ("path", "manifest", "hub") if getattr(self, kind)]
+        if len(kinds) != 1:
+            found = " and ".join(kinds) or "none of them"
+            raise ValueError(f"found {found}, wanted exactly one of path, manifest and hub")
+        allowed = {*kinds, "hub_files" if self.hub else "files", "deadline", "at"}
+        if not self.path and (extra := [name for name in _given(self) if name not in allowed]):
+            raise ValueError(f"`{extra[0].removeprefix('hub_')}` does not go with `{kinds[0]}`")
+        if self.path and self.hub_files:
+            raise ValueError("`files` is a list, wanted a mapping such as {glob: '**/*.png', min: 100}")
+
+    @staticmethod
+    def from_text(text: str) -> dict[str, str]:
+        """Return the keys that a bare path stands for."""
+        return {"path": text}
+
+    @staticmethod
+    def rename(mapping: dict[Any, Node]) -> dict[Any, Node]:
+        """Tell the file names of a hub entry from the `files` that a path must hold."""
+        files = mapping.get("files")
+        if files is None or isinstance(files.value, dict):
+            return mapping
+        return {("hub_files" if key == "files" else key): child for key, child in mapping.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,60 +192,65 @@ class PathEntry:
     """One entry of `paths:`; `access` holds `read`, `write`, `execute`; `free` is in bytes."""
 
     path: str
-    access: frozenset[str] = frozenset({"read"})
-    free: int | None = None
-    inodes: int | None = None
+    access: Access = frozenset({"read"})
+    free: Size | None = None
+    inodes: Count | None = None
     empty: bool | None = None
-    deadline: float | None = None
-    at: Location = Location()
+    deadline: Duration | None = None
+    at: Location = NOWHERE
+
+    @staticmethod
+    def from_text(text: str) -> dict[str, str]:
+        """Return the keys that a bare path stands for."""
+        return {"path": text}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class System:
     """`system:`: what the job needs of its machine; `ram` and `shm` are in bytes, `hosts` are `name:port`."""
 
-    ram: int | None = None
-    shm: int | None = None
-    nofile: int | None = None
-    processes: int | None = None
-    ports: tuple[int, ...] = ()
+    ram: Size | None = None
+    shm: Size | None = None
+    nofile: Count | None = None
+    processes: Count | None = None
+    ports: tuple[Port, ...] = ()
     commands: tuple[str, ...] = ()
-    env: tuple[str, ...] = ()
+    env: tuple[Variable, ...] = ()
     credentials: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ()
-    at: Location = Location()
+    hosts: tuple[Host, ...] = ()
+    at: Location = NOWHERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
     """`gpu:`: how many devices, bytes of memory on each, compute capability (a specifier such as `>=8.0`), dtypes."""
 
-    count: int | None = None
-    memory: int | None = None
-    capability: str = ""
+    count: Count | None = None
+    memory: Size | None = None
+    capability: Specifiers = ""
     dtypes: tuple[str, ...] = ()
     idle: bool | None = None
-    at: Location = Location()
+    at: Location = NOWHERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seeds:
     """`seeds:`: the seed, and the step (`module:function`) or the command that must repeat itself under it."""
 
-    value: int = 0
-    step: str = ""
-    command: str = ""
-    deadline: float | None = None
-    at: Location = Location()
+    value: Seed = 0
+    step: Step = ""
+    command: Command = ""
+    deadline: Duration | None = None
+    at: Location = NOWHERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
     """`rehearsal:`: the real program, and the seconds that it may take."""
 
-    command: str = ""
-    time: float = 120.0
-    at: Location = Location()
+    command: Command = ""
+    time: Duration = 120.0
+    at: Location = NOWHERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,32 +259,33 @@ class Code:
 
     commit: bool | None = None
     clean: bool | None = None
-    at: Location = Location()
+    at: Location = NOWHERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ignore:
     """One entry of `ignore:`: the id of a finding, why it does not count, and the last day on which it does not."""
 
-    id: str
+    id: FindingId
     reason: str
-    until: date | None = None
-    at: Location = Location()
+    until: Day | None = None
+    at: Location = NOWHERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """All that foo.yaml says, checked and resolved.
 
-    `source` is the file (empty without one), `root` the folder that relative paths start from, `python` the job's
-    interpreter, `deadline` the seconds that a check may take, `experiment` the rest of the file.
-    A section that is None was not asked for.
+    `source` is the file (empty without one) and `text` what it held when it was read, `root` the folder that relative
+    paths start from, `python` the job's interpreter (empty: the one that runs preflight), `deadline` the seconds that a
+    check may take, `experiment` the rest of the file. A section that is None was not asked for.
     """
 
-    source: str = ""
-    root: Path = field(default_factory=Path.cwd)
-    python: str = ""
-    deadline: float = 60.0
+    source: str = field(default="", metadata=_NO_KEY)
+    text: str = field(default="", metadata=_NO_KEY, repr=False)
+    root: Folder = field(default_factory=Path.cwd)
+    python: Python = ""
+    deadline: Duration = 60.0
     imports: tuple[Import, ...] = ()
     packages: Packages | None = None
     data: tuple[Data, ...] = ()
@@ -195,4 +297,106 @@ class Config:
     code: Code | None = None
     checks: Mapping[str, Any] = field(default_factory=dict)
     ignore: tuple[Ignore, ...] = ()
-    experiment: Mapping[str, Any] = field(default_factory=dict)
+    experiment: Mapping[str, Any] = field(default_factory=dict, metadata=_NO_KEY)
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def load(source: Path | None, *, text: str | None = None, root: Path | None = None) -> Config:
+    """Return what the file says; without `source` that is `preflight.yaml`, or an empty Config where there is none.
+
+    `text` is parsed instead of reading the file; `root` is what a relative `root:` is relative to, by default the
+    working directory. Raises UserError for every mistake in the file.
+    """
+    start = root or _working_directory()
+    if source is None and text is None:
+        source = DEFAULT_SOURCE
+        if not os.path.lexists(source):
+            return Config(root=start)
+    if text is None:
+        text = read_text(source or DEFAULT_SOURCE)
+    return _from_text(str(source or ""), text, start)
+
+
+def asked(config: Config, key: str) -> bool:
+    """Tell whether the config has something under a dotted key such as `seeds.step` or `system.ports`."""
+    value = _value(config, key)
+    return value is not None and value is not False and not (hasattr(value, "__len__") and len(value) == 0)
+
+
+def entries(config: Config, key: str) -> tuple[Any, ...]:
+    """Return the entries under the dotted key of a list, none where it is not there."""
+    value = _value(config, key)
+    if value is None:
+        return ()
+    return tuple(value) if isinstance(value, tuple | list | frozenset | Mapping) else (value,)
+
+
+def label(entry: object) -> str:
+    """Return what an entry is called in the id of a check; credentials in a URL are left out."""
+    if isinstance(entry, Import):
+        return entry.name
+    if isinstance(entry, Data):
+        return _without_credentials(entry.path or entry.manifest or entry.hub)
+    return _without_credentials(entry.path) if isinstance(entry, PathEntry) else str(entry)
+
+
+def _from_text(source: str, text: str, start: Path) -> Config:
+    document = parse(text, source)
+    references = References(document, source, os.environ)
+    written = document.value.get("preflight", Node(None, 0))
+    experiment = {key: child for key, child in document.value.items() if key != "preflight"}
+    section = references.resolve(written, "preflight")
+    config: Config = read_entry(
+        Config,
+        section if section.value is not None else Node({}, written.line),
+        Location(source, written.line, "preflight"),
+    )
+    rest = plain(references.resolve(Node(experiment, 1), "", strict=False))
+    root = _folder(config.root, start)
+    python = "" if config.python == "python" else config.python
+    return replace(config, source=source, text=text, root=root, python=python, experiment=rest)
+
+
+def _folder(root: Path, start: Path) -> Path:
+    return Path(os.path.normpath(start / os.path.expanduser(root)))
+
+
+def _working_directory() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise UserError("the working directory does not exist any more", fix="Change to another folder.") from None
+
+
+def _value(config: Config, key: str) -> Any:
+    """Return what stands under a dotted key, None where a section is not there."""
+    value: Any = config
+    for step in key.split("."):
+        if value is None:
+            return None
+        if isinstance(value, Mapping):
+            value = value.get(step)
+            continue
+        if not hasattr(value, step):
+            close = nearest(step, getattr(value, "__slots__", ()))
+            raise UserError(f"the config has no key `{key}`" + (f"; did you mean `{close}`?" if close else ""))
+        value = getattr(value, step)
+    return value
+
+
+def _given(entry: Any) -> list[str]:
+    """Return the names of the fields that are not at their default."""
+    return [each.name for each in fields(entry) if getattr(entry, each.name) not in (None, "", (), {})]
+
+
+def _refuse_reversed(low: int | None, high: int | None) -> None:
+    if low is not None and high is not None and low > high:
+        raise ValueError(f"min {low} is above max {high}")
+
+
+def _without_credentials(path: str) -> str:
+    return re.sub(r"(?<=://)[^/@]*@", "", path)
