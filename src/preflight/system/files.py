@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-START = 256
+from preflight.system import formats
+
 MOST_NAMES = 10_000
 
 
@@ -58,18 +59,20 @@ class Owner:
 
 @dataclass(slots=True, kw_only=True)
 class Scan:
-    """What reading the start of every file told.
+    """What opening every file told: how many there are, and the bad ones by what is wrong with them.
 
-    `files` counts those that could be read. `unreadable` holds files, and folders that cannot be listed, by the number
-    of the error; `pointers` the files that are Git LFS pointers, `pages` those that open like a web page.
+    The keys of `bad` are those of `Trouble`, `dangling` for a link to nothing, and the name of the error (`EACCES`) for
+    files that cannot be read and folders that cannot be listed.
     """
 
     files: int = 0
-    empty: list[str] = field(default_factory=list)
-    dangling: list[str] = field(default_factory=list)
-    unreadable: dict[int, list[str]] = field(default_factory=dict)
-    pointers: list[str] = field(default_factory=list)
-    pages: list[str] = field(default_factory=list)
+    bad: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, path: str, trouble: str | None) -> None:
+        """Count one file."""
+        self.files += 1
+        if trouble:
+            self.bad.setdefault(trouble, []).append(path)
 
 
 def resolve(written: str, root: Path) -> Path:
@@ -130,9 +133,9 @@ def scan(paths: Iterable[Path], pattern: str = "**/*") -> Scan:
     for path in paths:
         if os.path.isdir(path):
             for each in _walk(path, wanted, seen):
-                _read_start(each, seen)
+                seen.add(each, _read_start(each))
         else:
-            _read_start(str(path), seen)
+            seen.add(str(path), _read_start(str(path)))
     return seen
 
 
@@ -152,7 +155,7 @@ def repository_of(path: Path) -> Path | None:
 def _look_for(path: Path, number: int) -> Seen:
     nearest = nearest_existing(path)
     first = nearest / path.relative_to(nearest).parts[0] if path.is_relative_to(nearest) and path != nearest else path
-    target = os.readlink(first) if first.is_symlink() else ""
+    target = os.readlink(first) if os.path.islink(first) else ""
     kind = Kind.MISSING if number in (errno.ENOENT, errno.ENOTDIR) else Kind.UNREACHABLE
     if number == errno.ELOOP:
         kind = Kind.LOOP
@@ -182,7 +185,7 @@ def _walk(top: Path, wanted: _Pattern, seen: Scan) -> Iterator[str]:
             facts = os.stat(folder)
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
-            _note(seen, folder, error)
+            seen.add(folder, _name(error, folder))
             continue
         identity = (facts.st_dev, facts.st_ino)
         if identity in above:
@@ -242,28 +245,21 @@ def _fits(parts: Sequence[re.Pattern[str] | None], names: Sequence[str]) -> bool
     return bool(names) and first.match(names[0]) is not None and _fits(rest, names[1:])
 
 
-def _read_start(path: str, seen: Scan) -> None:
+def _read_start(path: str) -> str | None:
+    """Return what is wrong with a file, None where its first bytes can be read and look right."""
     try:
         # A pipe that took the place of a file must not hold the reader up.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            start = os.read(descriptor, START)
+            start = os.read(descriptor, formats.START)
         finally:
             os.close(descriptor)
     except OSError as error:
-        _note(seen, path, error)
-        return
-    seen.files += 1
-    if not start:
-        seen.empty.append(path)
-    elif start.startswith(b"version https://git-lfs"):
-        seen.pointers.append(path)
-    elif start[:64].lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        seen.pages.append(path)
+        return _name(error, path)
+    return formats.trouble_of(path, start)
 
 
-def _note(seen: Scan, path: str, error: OSError) -> None:
+def _name(error: OSError, path: str) -> str:
     if error.errno == errno.ENOENT and os.path.islink(path):
-        seen.dangling.append(path)
-    else:
-        seen.unreadable.setdefault(error.errno or errno.EIO, []).append(path)
+        return "dangling"
+    return errno.errorcode.get(error.errno or 0, str(error))
