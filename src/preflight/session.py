@@ -172,8 +172,8 @@ def _double(item: pytest.Item, owner: str, place: str) -> pytest.Item:
     reason = f"{item.path} holds a check with the id {planned.id}, which {owner} has already: rename the function"
     result = unanswered(planned, Status.BROKEN, reason, place)
     planned = replace(planned, id=f"{planned.id} (double)")
-    double = Uncollected.from_parent(
-        item.getparent(CheckFile), name=planned.id, result=replace(result, check=planned.id)
-    )
+    parent = item.getparent(CheckFile)
+    assert parent is not None
+    double = Uncollected.from_parent(parent, name=planned.id, result=replace(result, check=planned.id))
     double.stash[PLANNED] = planned
     return double

@@ -57,5 +57,5 @@ def serve(order: bytes, answers: int, trace: int, path: Sequence[str]) -> None:
 
 def _prepare(request: Request, scratch: str) -> tuple[Config, Context]:
     source = Path(request.source) if request.source else None
-    config = configuration.load(source, text=request.text, root=Path(request.root))
+    config = replace(configuration.load(source, text=request.text), root=Path(request.root))
     return config, Context(config, Path(scratch), request.place, trusted=discovery.builtin())
