@@ -283,7 +283,7 @@ class Config:
 
     source: str = field(default="", metadata=_NO_KEY)
     text: str = field(default="", metadata=_NO_KEY, repr=False)
-    root: Folder = field(default_factory=Path.cwd)
+    root: Folder = Path()
     python: Python = ""
     deadline: Duration = 60.0
     imports: tuple[Import, ...] = ()

@@ -80,6 +80,7 @@ class Local:
                         heard = time.monotonic()
                         for message in reader.feed(data):
                             if message["kind"] == "end":
+                                self.last_words = _internal(message["exit_code"], errors)
                                 return
                             yield message
                 yield None
@@ -123,6 +124,14 @@ def _kill(pid: int) -> None:
             kill(pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             pass
+
+
+def _internal(code: int, errors: bytes) -> str:
+    """Return what to say of pytest's own exit code: 0 and 5 (nothing collected) are fine, the others are our mistake."""
+    if code in (0, 5):
+        return ""
+    said = [line for line in errors.decode("utf-8", "replace").splitlines() if line.strip()]
+    return f"its pytest session failed with exit code {code}" + (f": {said[-1].strip()}" if said else "")
 
 
 def _last_words(code: int, errors: bytes) -> str:
