@@ -1,0 +1,57 @@
+"""The command line: which command, and nothing loaded for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from preflight.errors import UserError
+
+COMMANDS = {
+    "run": "check what the experiment needs, and say GO or NO-GO",
+    "init": "write the preflight: section of a config from the project",
+    "list": "list the checks that a run would run",
+    "explain": "print the page of a check or of a finding",
+    "show": "show a stored report again",
+}
+
+USAGE = """\
+usage: preflight COMMAND [...]
+
+Checks imports, data, paths, GPUs and seeds before an experiment is launched.
+
+commands:
+{commands}
+
+`preflight COMMAND --help` tells what a command takes; `preflight --version` which preflight this is.
+
+exit codes: 0 go, 1 no-go, 2 the command line or the config is wrong, 3 no verdict, 130 interrupted
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command that `argv` names and return its exit code."""
+    command, *rest = argv or ["--help"]
+    if command in ("-h", "--help", "help"):
+        print(
+            USAGE.format(commands="\n".join(f"  {name:<9}{what}" for name, what in COMMANDS.items())),
+            end="",
+            flush=True,
+        )
+        return 0 if argv else 2
+    if command in ("-V", "--version"):
+        from preflight.cli.version import main as version
+
+        return version(rest)
+    if command not in COMMANDS:
+        raise UserError(f"{command} is no command", fix=_nearest(command))
+    from importlib import import_module
+
+    code: int = import_module(f"preflight.cli.{command}").main(rest)
+    return code
+
+
+def _nearest(command: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(command, COMMANDS, n=1)
+    return f"Do you mean `preflight {near[0]}`?" if near else f"The commands are {', '.join(COMMANDS)}."

@@ -1,0 +1,52 @@
+"""`preflight run`: check what the experiment needs, show it, and answer with the exit code."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from preflight import config, run
+from preflight.cli import options
+from preflight.errors import UserError
+from preflight.model import Report, Status
+from preflight.reports.progress import Progress
+from preflight.verdict import decide
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what the command takes."""
+    parser = options.command_parser("run", "Check what the experiment needs, and say GO or NO-GO.")
+    options.add_config(parser)
+    options.add_selection(parser)
+    parser.add_argument("--strict", action="store_true", help="let warnings count")
+    options.add_views(parser)
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the checks and return the verdict's exit code, the same whatever the format."""
+    arguments = parser().parse_args(argv)
+    views = options.views_of(arguments)
+    settings = config.load(arguments.config)
+    selection = options.selection_of(arguments)
+    report = run.run(settings, selection=selection, strict=arguments.strict, watcher=Progress())
+    _refuse_idle_names(report, selection.only, settings)
+    verdict = decide(report)
+    options.show(report, verdict, views)
+    return verdict.exit_code
+
+
+def _refuse_idle_names(report: Report, only: Sequence[str], settings: config.Config) -> None:
+    """Raise UserError where `--only` has a name that chose nothing, so that a slip of the pen is no GO."""
+    from fnmatch import filter as matching
+
+    if report.interrupted or any(each.status is Status.BROKEN for each in report.results):
+        return
+    ids = [each.check for each in report.results]
+    known = {*ids, *(each.partition("[")[0] for each in ids), *(each.family for each in report.results)}
+    for name in only:
+        if name not in known and not matching(ids, name.replace("[", "[[]")):
+            from preflight.cli.explain import nearest, read_pages
+
+            near = nearest(name, [page.id for page in read_pages(settings.root)])
+            raise UserError(f"--only {name} chooses no check", fix=f"{near}`preflight list` shows what there is.")
