@@ -1,0 +1,59 @@
+"""How the project's own code reads YAML, as far as its text shows."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_MOST_FILES = 1000
+_MOST_BYTES = 1_000_000
+_SKIPPED = {"node_modules", "site-packages", "__pycache__"}
+_PLAIN = re.compile(r"\byaml\.(?:\w+_)?load(?:_all)?\(|from yaml import")
+# These read numbers as YAML 1.2 has them, or turn text into numbers where a number is declared.
+_LENIENT = re.compile(
+    r"\b(?:omegaconf|hydra|ruamel|strictyaml|pydantic|dacite|cattrs|jsonargparse|tyro|pyrallis|draccus)\b"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """The text of the project's Python files."""
+
+    texts: tuple[str, ...]
+
+    @classmethod
+    def in_folder(cls, root: Path) -> Readers:
+        """Read the Python files below `root`, environments and hidden folders left out."""
+        texts: list[str] = []
+        for folder, subfolders, names in os.walk(root):
+            subfolders[:] = sorted(name for name in subfolders if not _is_foreign(folder, name))
+            files = [os.path.join(folder, name) for name in sorted(names) if name.endswith(".py")]
+            texts += [_text(file) for file in files[: _MOST_FILES - len(texts)]]
+            if len(texts) >= _MOST_FILES:
+                break
+        return cls(tuple(texts))
+
+    @property
+    def plain(self) -> bool:
+        """True where PyYAML alone reads YAML here, and nothing is seen that would mend what it reads."""
+        return any(map(_PLAIN.search, self.texts)) and not any(map(_LENIENT.search, self.texts))
+
+    def converts(self, key: str) -> bool:
+        """Say whether some line turns the value of `key` into a number, or declares it one."""
+        name = rf"(?<![^\W_]){re.escape(key)}(?![^\W_])"
+        patterns = (rf"\b(?:float|int|Decimal)\([^\n]*{name}", rf"{name}[^\n]*type\s*=\s*float", rf"{name}\s*:\s*float")
+        return any(re.search(pattern, text) for pattern in patterns for text in self.texts)
+
+
+def _is_foreign(folder: str, name: str) -> bool:
+    return name in _SKIPPED or name.startswith(".") or os.path.exists(os.path.join(folder, name, "pyvenv.cfg"))
+
+
+def _text(file: str) -> str:
+    try:
+        with open(file, encoding="utf-8", errors="replace") as stream:
+            return stream.read(_MOST_BYTES)
+    except OSError:
+        return ""
