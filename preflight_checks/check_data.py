@@ -160,7 +160,7 @@ def _nothing(entry: Data, seen: Seen) -> Finding:
     mount = disk.mount_of(seen.path)
     if point := disk.planned_mount(seen.path):
         cause, fix = _not_mounted(point)
-    elif mount and mount.point != os.path.realpath(seen.path):
+    elif mount.point != os.path.realpath(seen.path):
         cause = f"no file system is mounted there: it is an empty folder on {mount.point} ({mount.type})"
     return _error(entry, "empty-folder", f"{entry.path} is empty", found="0 files", cause=cause, fix=fix)
 
@@ -198,23 +198,13 @@ def _bad(entry: Data, trouble: str, paths: list[str], number: int) -> Finding:
 
 def _facts(path: Path) -> dict[str, object]:
     """Return what the texts above may name."""
-    facts: dict[str, object] = {
-        "first": quote(str(path)),
-        "uid": os.geteuid(),
-        "size": 0,
-        "owner": "another user",
-        "mode": "?",
-    }
+    facts: dict[str, object] = {"first": quote(str(path)), "uid": os.geteuid(), "size": 0, "owner": "?", "mode": "?"}
     facts["repository"] = quote(str(files.repository_of(path) or path.parent))
     facts["target"] = os.readlink(path) if os.path.islink(path) else ""
     seen = files.look_at(path)
     if seen.kind in (Kind.FILE, Kind.FOLDER):
         owner = files.owner_of(path)
-        facts |= {
-            "size": seen.size,
-            "owner": f"{owner.user} ({owner.uid})" if owner.user else f"uid {owner.uid}",
-            "mode": owner.mode,
-        }
+        facts |= {"size": seen.size, "owner": owner, "mode": owner.mode}
     return facts
 
 

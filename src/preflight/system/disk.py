@@ -24,10 +24,10 @@ _IMMUTABLE = 0x10
 class Mount:
     """A mounted file system: where, of which type, from which device or server, with which options."""
 
-    point: str
-    type: str
-    device: str
-    options: frozenset[str]
+    point: str = "/"
+    type: str = "unknown file system"
+    device: str = "unknown device"
+    options: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +56,11 @@ def mounts() -> list[Mount]:
     return [_mount(line) for line in lines]
 
 
-def mount_of(path: Path) -> Mount | None:
-    """Return the mount that `path`, which exists, lies on."""
+def mount_of(path: Path) -> Mount:
+    """Return the mount that `path`, which exists, lies on; one that says "unknown" where the system does not tell."""
     real = Path(os.path.realpath(path))
     on_the_way = [mount for mount in mounts() if real.is_relative_to(mount.point)]
-    return max(reversed(on_the_way), key=lambda mount: len(Path(mount.point).parts), default=None)
+    return max(reversed(on_the_way), key=lambda mount: len(Path(mount.point).parts), default=Mount())
 
 
 def planned_mount(path: Path, table: Path = Path("/etc/fstab")) -> str:
@@ -114,6 +114,19 @@ def try_to_write(folder: Path, size: int) -> Refusal | None:
         ("delete", lambda: os.unlink(renamed)),
     ]
     return _first_refusal(steps, leftovers=(probe, renamed))
+
+
+def try_to_read(path: Path) -> Refusal | None:
+    """List a folder, or read the first byte of a file."""
+
+    def read() -> None:
+        if path.is_dir():
+            os.scandir(path).close()
+        else:
+            with open(path, "rb") as file:
+                file.read(1)
+
+    return _first_refusal([("read", read)])
 
 
 def try_to_append(file: Path) -> Refusal | None:

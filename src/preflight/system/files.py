@@ -56,6 +56,9 @@ class Owner:
     user: str
     mode: str
 
+    def __str__(self) -> str:
+        return f"{self.user} (uid {self.uid})" if self.user else f"uid {self.uid}"
+
 
 @dataclass(slots=True, kw_only=True)
 class Scan:
@@ -173,7 +176,7 @@ def _similar(name: str, folder: Path) -> str:
     except OSError:
         return ""
     same = [each for each in names if each.lower() == name.lower()]
-    return (same or difflib.get_close_matches(name, names, n=1, cutoff=0.75) or [""])[0]
+    return (same or difflib.get_close_matches(name, names, n=1, cutoff=0.7) or [""])[0]
 
 
 def _walk(top: Path, wanted: _Pattern, seen: Scan) -> Iterator[str]:
