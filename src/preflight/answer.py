@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from preflight.words import error
-from preflight.collect import PLANNED, CheckFile
+from preflight.collect import CONTEXT, PLANNED, CheckFile
 from preflight.isolate import Send
 from preflight.model import Finding, Status
 
@@ -49,8 +49,13 @@ class AnswerPlugin:
         from _pytest.runner import runtestprotocol
 
         self.send = send
-        reports = runtestprotocol(item, nextitem=None, log=False)
-        send({"outcome": self._outcome(item, reports)})
+        try:
+            with item.config.stash[CONTEXT].path_for(item.path):
+                reports = runtestprotocol(item, nextitem=None, log=False)
+        except (KeyboardInterrupt, pytest.exit.Exception) as problem:
+            send({"outcome": {"status": Status.BROKEN, "reason": _raised("call", problem)}})
+        else:
+            send({"outcome": self._outcome(item, reports)})
 
     def _send(self, finding: Finding, item: pytest.Item) -> None:
         assert self.send is not None
@@ -107,6 +112,8 @@ def _raised(when: str, problem: BaseException) -> str:
         return str(problem)
     if isinstance(problem, SystemExit):
         return f"it called sys.exit({problem.code!r}){phase}"
+    if isinstance(problem, pytest.FixtureLookupError):
+        return f"fixture {problem.argname!r} not found"
     text = str(problem).strip().partition("\n")[0]
     return f"it raised {type(problem).__name__}{phase}" + (f": {text}" if text else "")
 

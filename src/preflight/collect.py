@@ -6,7 +6,8 @@ import ast
 import re
 import sys
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -26,13 +27,26 @@ from preflight.system.modules import Imported
 
 @dataclass(slots=True)
 class Context:
-    """What the checks of one session share: the config, the folder for scratch, how imports went, where this is."""
+    """What the checks of one session share: the config, the folder for scratch, how imports went, where this is.
+
+    `trusted` is the folder of the built-in checks; the checks of others see `path` as `sys.path`, which is as the job has it.
+    """
 
     config: Config
     scratch: Path
     place: str = "local"
     imported: dict[str, Imported] = field(default_factory=dict)
     trusted: Path | None = None
+    path: Sequence[str] = ()
+
+    @contextmanager
+    def path_for(self, file: Path) -> Iterator[None]:
+        """Have `sys.path` as it is to be for the checks in `file`."""
+        before = list(sys.path)
+        if self.path and file.parent != self.trusted:
+            sys.path[:] = self.path
+        yield
+        sys.path[:] = before
 
 
 CONTEXT = pytest.StashKey[Context]()
@@ -44,7 +58,8 @@ class CheckFile(pytest.Module):
     """One `check_*.py`, as a collector whose module belongs to no package of the user's."""
 
     def _getobj(self) -> types.ModuleType:
-        return load(self.path, self.config)
+        with self.config.stash[CONTEXT].path_for(self.path):
+            return load(self.path, self.config)
 
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
         """Collect the checks, or one item that says why there are none."""
@@ -84,7 +99,7 @@ class CheckFile(pytest.Module):
 
     def _try(self, send: isolate.Send) -> None:
         try:
-            module = load(self.path, self.config)
+            module = self._getobj()
         except BaseException as problem:  # noqa: BLE001 - whatever the file does is the answer
             import traceback
 

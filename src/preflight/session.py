@@ -87,6 +87,7 @@ class Session:
         self.answers = AnswerPlugin()
         self.items: dict[str, pytest.Item] = {}
         self.refused: list[Result] = []
+        self._complaints: list[str] = []
         self.children = Children()
 
     def files(self) -> list[Path]:
@@ -106,6 +107,9 @@ class Session:
         for file in self.files():
             node = CheckFile.from_parent(session, path=file)
             session.items.extend(session.genitems(node))
+            if chosen(planned_file(file), self.request.only, self.request.tags):
+                self.refused += [self._refusal(file, complaint) for complaint in self._complaints]
+            self._complaints.clear()
         planned = [(item, item.stash[PLANNED]) for item in session.items]
         taken = unique(planned)
         session.items[:] = [
@@ -119,12 +123,14 @@ class Session:
         return True
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Note a file whose checks pytest refuses, for example for a wrong parametrization."""
+        """Note what pytest refuses, for example a wrong parametrization."""
         if report.failed:
-            planned = planned_file(Path(report.nodeid))
-            reason = f"pytest cannot collect it: {report.longreprtext.strip().splitlines()[-1]}"
-            result = unanswered(planned, Status.BROKEN, reason, self.context.place)
-            self.refused.append(replace(result, traceback=report.longreprtext))
+            self._complaints.append(report.longreprtext)
+
+    def _refusal(self, file: Path, complaint: str) -> Result:
+        reason = f"pytest cannot collect {file.name}: {complaint.strip().splitlines()[-1]}"
+        result = unanswered(planned_file(file), Status.BROKEN, reason, self.context.place)
+        return replace(result, traceback=complaint)
 
     def announce(self) -> None:
         """Say which checks this session will run, and which files hold none that can."""

@@ -30,7 +30,7 @@ def work(path: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="preflight-", ignore_cleanup_errors=True) as scratch:
         config, context = _prepare(request, scratch)
         front = Front(replace(request, scratch=scratch), config, voice, context)
-        sys.path[:] = path if sys.flags.safe_path else [str(config.root), *path]
+        context.path = path if sys.flags.safe_path else [str(config.root), *path]
         code = host(front)
         front.close()
     voice.say(kind="end", exit_code=code)

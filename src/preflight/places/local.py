@@ -20,6 +20,8 @@ from preflight.system.kernel import adopt_orphans, children_of, process_state
 # What preflight needs at the place; where the job's interpreter is another one, these are lent to it and nothing else is.
 _LENT = ("preflight", "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "yaml", "psutil", "pynvml", "pygments")
 _SILENCE = 30.0
+# pytest.ExitCode.INTERNAL_ERROR and USAGE_ERROR, without importing pytest into the command.
+_OUR_MISTAKES = (3, 4)
 
 
 class Local:
@@ -127,8 +129,8 @@ def _kill(pid: int) -> None:
 
 
 def _internal(code: int, errors: bytes) -> str:
-    """Return what to say of pytest's own exit code: 0 and 5 (nothing collected) are fine, the others are our mistake."""
-    if code in (0, 5):
+    """Return what to say of pytest's own exit code: most are told by the results."""
+    if code not in _OUR_MISTAKES:
         return ""
     said = [line for line in errors.decode("utf-8", "replace").splitlines() if line.strip()]
     return f"its pytest session failed with exit code {code}" + (f": {said[-1].strip()}" if said else "")
