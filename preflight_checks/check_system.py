@@ -1,0 +1,245 @@
+"""System: the limits, ports, commands, variables, credentials and hosts that the job has here."""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from preflight import Finding, check, error, warning
+from preflight.config import Config, System
+from preflight.phrases import in_a_row
+from preflight.quantities import format_size
+from preflight.system import credentials, limits, network, processes
+from preflight.system.network import Outcome, Reached
+
+SECONDS_TO_CONNECT = 5.0
+# Where the clients look, and how a key gets there.
+LOGINS = {
+    "wandb": (
+        "WANDB_API_KEY, WANDB_IDENTITY_TOKEN_FILE, ~/.netrc",
+        "Set WANDB_API_KEY for the job, log in, or run offline:\n    wandb login\n    export WANDB_MODE=offline",
+    ),
+    "huggingface": (
+        "HF_TOKEN, HUGGING_FACE_HUB_TOKEN, the token file below HF_HOME",
+        "Set HF_TOKEN for the job, or log in:\n    hf auth login",
+    ),
+    "aws": (
+        "AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY, the profile in ~/.aws/credentials and ~/.aws/config",
+        "Set the keys for the job, or write them into a profile:\n    aws configure",
+    ),
+}
+
+
+@check(when="system.ram")
+def check_memory_is_enough(config: Config) -> Iterator[Finding]:
+    """The job may have the memory that it needs.
+
+    The least of what the control groups, `ulimit -v` and the machine allow counts.
+
+        system.ram    less memory than `ram:` wants
+        system.busy   enough is allowed, but other programs hold it now
+    """
+    wanted = _system(config).ram or 0
+    limit = limits.memory()
+    values = {"found": format_size(limit.value), "wanted": format_size(wanted)}
+    if limit.value < wanted:
+        message = f"the job may have {values['found']} of memory, {values['wanted']} are needed"
+        fix = "Ask the scheduler for more memory (`--mem` for Slurm, `--memory` for Docker), or need less"
+        yield _error(config, "ram", message, cause=f"{limit.source} sets the limit", fix=fix, **values)
+    elif (available := limits.available_memory()) < wanted:
+        message = f"{format_size(available)} of memory are available now, {values['wanted']} are needed"
+        cause = "other programs on this machine hold the rest"
+        fix = "End what is not needed, or run elsewhere:\n    ps aux --sort=-rss | head"
+        yield warning(message, id="system.busy", cause=cause, fix=fix)
+
+
+@check(when="system.shm")
+def check_shared_memory_is_enough(config: Config) -> Iterator[Finding]:
+    """There is enough shared memory for the workers of a data loader.
+
+    system.shm    less is free in /dev/shm than `shm:` wants
+    """
+    wanted = _system(config).shm or 0
+    room = limits.shared_memory()
+    if room is None:
+        pytest.skip("this system has no /dev/shm")
+    if room.free < wanted:
+        found, needed, where = format_size(room.free), format_size(wanted), limits.SHARED_MEMORY
+        cause = "programs that run, or have died, hold files there"
+        fix = f"Remove what no program uses any more:\n    ls -la {where}"
+        if room.total < wanted:
+            size = f"{-(-wanted // 2**20)}m"
+            cause = f"it is only {format_size(room.total)} large, the default of a container being 64 MB"
+            fix = f"Make it larger (in Docker with `--shm-size={size}`):\n    sudo mount -o remount,size={size} {where}"
+        message = f"{where} has {found} free, {needed} are needed"
+        yield _error(config, "shm", message, found=found, wanted=needed, cause=cause, fix=fix)
+
+
+@check(when="system.nofile")
+def check_files_can_be_opened(config: Config) -> Iterator[Finding]:
+    """The job may open as many files at once as it needs.
+
+    system.nofile    `ulimit -n` is lower than `nofile:` wants
+    """
+    wanted = _system(config).nofile or 0
+    soft, hard = limits.open_files()
+    if 0 <= soft < wanted:
+        message = f"the job may open {soft:,} files at once, {wanted:,} are needed"
+        cause = f"the limit of open files (ulimit -n) is {soft:,}"
+        fix = f"Raise it before the job starts, in the same shell:\n    ulimit -n {wanted}"
+        if 0 <= hard < wanted:
+            cause += f", and this user may raise it to {hard:,} only"
+            fix = "Ask the administrator to raise the hard limit (/etc/security/limits.conf, `LimitNOFILE=`)"
+        values = {"found": f"{soft:,}", "wanted": f"{wanted:,}"}
+        yield _error(config, "nofile", message, cause=cause, fix=fix, **values)
+
+
+@check(when="system.processes")
+def check_processes_can_be_started(config: Config) -> Iterator[Finding]:
+    """The job may start as many processes and threads as it needs.
+
+    system.processes    fewer are left than `processes:` wants
+    """
+    wanted = _system(config).processes or 0
+    limit = limits.tasks()
+    if limit is not None and limit.left < wanted:
+        message = f"{limit.left:,} more processes and threads can be started, {wanted:,} are needed"
+        cause = f"{limit.source} allows {limit.value:,}, and {limit.used:,} are running"
+        fix = "End processes that are not needed, or ask for a higher limit"
+        if limit.source == "ulimit -u":
+            fix = f"Raise the limit before the job starts, in the same shell:\n    ulimit -u {limit.used + wanted}"
+        values = {"found": f"{limit.left:,}", "wanted": f"{wanted:,}"}
+        yield _error(config, "processes", message, cause=cause, fix=fix, **values)
+
+
+@check(per="system.ports")
+def check_port_is_free(entry: int, config: Config) -> Iterator[Finding]:
+    """A server can listen on the port.
+
+    system.port-in-use       another process listens there
+    system.port-not-allowed  the port is reserved for root
+    """
+    number = network.try_to_listen(entry)
+    if number == errno.EADDRINUSE:
+        holder = processes.holder_of(entry)
+        who = f"process {holder.pid} ({holder.name}) of {holder.user}" if holder else "a process of another user"
+        fix = "Choose another port, or end that process" + (f":\n    kill {holder.pid}" if holder else "")
+        message = f"port {entry} is in use"
+        yield _error(config, "port-in-use", message, cause=f"{who} listens there", fix=fix)
+    elif number:
+        cause = f"listening there gives: {os.strerror(number)}"
+        fix = "Choose a port above 1023"
+        message = f"port {entry} cannot be used"
+        yield _error(config, "port-not-allowed", message, cause=cause, fix=fix)
+
+
+@check(when="system.commands")
+def check_commands_are_there(config: Config) -> Iterator[Finding]:
+    """Every command that the job calls can be found and run.
+
+    system.command    a command is not on PATH, or not executable
+    """
+    for name in _system(config).commands:
+        if shutil.which(name):
+            continue
+        blocked = shutil.which(name, mode=os.F_OK)
+        cause = f"{blocked} is not executable" if blocked else "no folder of PATH has it"
+        fix = (
+            f"Make it executable:\n    chmod a+x {blocked}" if blocked else f"Install {name}, or add its folder to PATH"
+        )
+        evidence = {"PATH": os.environ.get("PATH", "")}
+        yield _error(config, "command", f"{name} cannot be run", cause=cause, fix=fix, evidence=evidence)
+
+
+@check(when="system.env")
+def check_variables_are_set(config: Config) -> Iterator[Finding]:
+    """Every environment variable that the job reads is set and not empty; what it holds is not shown.
+
+    system.env    variables are not set, or empty
+    """
+    missing = [name for name in _system(config).env if not os.environ.get(name)]
+    if missing:
+        empty = [name for name in missing if name in os.environ]
+        message = f"{in_a_row(missing, most=10)} {'is' if len(missing) == 1 else 'are'} not set"
+        cause = (
+            f"{in_a_row(empty, most=10)} is set, but empty"
+            if empty
+            else "the environment that preflight runs in does not have it"
+        )
+        fix = "Set it where the job is started:\n" + "\n".join(f"    export {name}=..." for name in missing)
+        yield _error(config, "env", message, cause=cause, fix=fix)
+
+
+@check(per="system.credentials")
+def check_credentials_are_there(entry: str, config: Config, root: Path) -> Iterator[Finding]:
+    """The client will find its credentials; they are neither shown nor tried.
+
+    system.credentials    nothing where the client looks
+    """
+    find = credentials.FINDERS.get(entry)
+    if find is None:
+        pytest.skip(f"where {entry} keeps its credentials is not known; known are {', '.join(credentials.FINDERS)}")
+    if find(root) or (entry == "aws" and credentials.has_machine_role()):
+        return
+    message = f"{entry} has no credentials here"
+    places, fix = LOGINS[entry]
+    cause = f"nothing in any place where the client looks: {places}"
+    yield _error(config, "credentials", message, cause=cause, fix=fix)
+
+
+@check(per="system.hosts")
+def check_host_can_be_reached(entry: str, config: Config) -> Iterator[Finding]:
+    """The host answers on its port.
+
+    system.host-unknown    its name cannot be resolved
+    system.host-refused    it refuses the connection
+    system.host-silent     it does not answer in time
+    system.no-network      there is no way to it from here
+    system.host-failed     the connection fails in another way
+    """
+    name, _, port = entry.rpartition(":")
+    reached = network.reach(name.strip("[]"), int(port), SECONDS_TO_CONNECT)
+    if reached.outcome is not Outcome.CONNECTED:
+        what, cause, fix = _why_not_reached(reached)
+        evidence = {"addresses": list(reached.addresses), "proxy": reached.proxy}
+        yield _error(
+            config, what, f"{entry} cannot be reached: {reached.error}", cause=cause, fix=fix, evidence=evidence
+        )
+
+
+def _why_not_reached(reached: Reached) -> tuple[str, str, str]:
+    offline = "Run where there is a network, or fetch beforehand what the job downloads"
+    way = f"the proxy {reached.proxy}" if reached.proxy else in_a_row(reached.addresses, most=2)
+    match reached.outcome:
+        case Outcome.NO_ROUTE | Outcome.UNRESOLVED if not network.has_network():
+            return "no-network", "this machine has no network: no interface but the loopback is up", offline
+        case Outcome.NO_ROUTE:
+            return "no-network", f"there is no route to {way}", offline
+        case Outcome.UNRESOLVED:
+            return (
+                "host-unknown",
+                "its name cannot be resolved",
+                "Correct the name, or ask for a resolver that knows it",
+            )
+        case Outcome.REFUSED:
+            return (
+                "host-refused",
+                f"{way} is up, and nothing listens on that port",
+                "Start the service, or correct the port",
+            )
+        case Outcome.SILENT:
+            cause = f"{way} does not answer within {SECONDS_TO_CONNECT:g} s: a firewall drops it, or the host is down"
+            return "host-silent", cause, f"{offline}, or set HTTPS_PROXY"
+    return "host-failed", f"the connection to {way} ends", "Look at the service and at what stands between"
+
+
+def _system(config: Config) -> System:
+    return config.system or System()
+
+
+def _error(config: Config, name: str, message: str, **more: object) -> Finding:
+    at = _system(config).at
+    return error(message, id=f"system.{name}", file=at.file, line=at.line, **more)
