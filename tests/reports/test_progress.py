@@ -43,7 +43,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_on_a_terminal_one_line_changes(clock: Clock) -> None:
     screen = Screen()
     progress = Progress(screen, clock)
-    progress.planned(["imports.works[torch]", "data.is-there[a]"])
+    progress.tick()
+    progress.planned(["imports.works[torch]"])
+    progress.planned(["data.is-there[a]"])
     progress.started("imports.works[torch]")
     progress.tick()
     clock.now = 4.2
@@ -56,6 +58,7 @@ def test_on_a_terminal_one_line_changes(clock: Clock) -> None:
     lines = screen.getvalue().split(ERASE)
     assert lines == [
         "",
+        "starting",
         "0/2  imports.works[torch]",
         "0/2  still running: imports.works[torch] 4 s",
         "FAILED data.is-there[a]  a\\nb is not there\n",

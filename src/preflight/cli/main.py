@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import preflight
 from preflight.errors import UserError
 
 COMMANDS = {
@@ -30,6 +31,8 @@ exit codes: 0 go, 1 no-go, 2 the command line or the config is wrong, 3 no verdi
 
 def main(argv: Sequence[str]) -> int:
     """Run the command that `argv` names and return its exit code."""
+    if "check" not in getattr(preflight, "__all__", ()):
+        raise _overwritten()
     command, *rest = argv or ["--help"]
     if command in ("-h", "--help", "help"):
         print(
@@ -48,6 +51,12 @@ def main(argv: Sequence[str]) -> int:
 
     code: int = import_module(f"preflight.cli.{command}").main(rest)
     return code
+
+
+def _overwritten() -> UserError:
+    from preflight.cli.version import rivals
+
+    return UserError("\n  ".join(["another distribution has overwritten this package", *rivals()]))
 
 
 def _nearest(command: str) -> str:

@@ -36,8 +36,8 @@ class Progress:
         self._line = ""
 
     def planned(self, ids: Sequence[str]) -> None:
-        """Learn which checks there will be."""
-        self._planned = len(ids)
+        """Learn which checks there will be, besides those that were planned before."""
+        self._planned += len(ids)
 
     def started(self, check: str) -> None:
         """Learn that a check runs."""
@@ -70,10 +70,10 @@ class Progress:
             self._line = ""
 
     def _show(self, slow: Sequence[str]) -> None:
-        what = f"still running: {', '.join(slow)}" if slow else ", ".join(self._running)
+        running = f"still running: {', '.join(slow)}" if slow else ", ".join(self._running)
+        line = visible(f"{self._done}/{self._planned}  {running}" if self._planned else "starting")
         # ASCII, so that a character is a column and the line never wraps: only then can it be erased.
-        line = visible(f"{self._done}/{self._planned}  {what}").encode("ascii", "backslashreplace").decode("ascii")
-        line = line[: self._columns() - 1]
+        line = line.encode("ascii", "backslashreplace").decode("ascii")[: self._columns() - 1]
         if line != self._line:
             self._write(f"{ERASE}{line}")
             self._line = line
