@@ -137,10 +137,12 @@ def main() -> None:
     alone = kind == "check"
     facts = os.open(os.devnull, os.O_WRONLY) if alone else int(answers)
     source = os.open(orders, os.O_RDONLY) if alone else int(orders)
+    went = {}
     for word in names:
         name, _, seconds = word.rpartition("=")
         tell(facts, {"importing": name, "output_from": os.fstat(1).st_size})
-        tell(facts, import_one(name, float(seconds), int(trace)))
+        went[name] = import_one(name, float(seconds), int(trace))
+        tell(facts, went[name])
     tell(facts, {"ready": True})
     order = b""
     while not order.endswith(b"\n"):
@@ -153,7 +155,7 @@ def main() -> None:
     lend(lent)
     from preflight.worker import serve
 
-    serve(order, int(answers), int(trace), as_the_job)
+    serve(order, int(answers), int(trace), as_the_job, went)
 
 
 if __name__ == "__main__":

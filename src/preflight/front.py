@@ -88,7 +88,8 @@ class Front(Session):
     def _order_stage(self) -> None:
         if self._serving and self.stage is not None:
             needs = sorted({name for planned in self.remote.values() for name in planned.needs})
-            order = {"request": asdict(self.request), "needs": needs}
+            known = {name: facts.outcome for name, facts in self.stage.imported.items()}
+            order = {"request": asdict(self.request), "needs": needs, "known": known}
             self.stage.order(json.dumps(order).encode() + b"\n")
 
     def _can_start(self, waiting: Sequence[pytest.Item]) -> bool:

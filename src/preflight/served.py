@@ -69,7 +69,7 @@ class Served(Session):
         order = Path(self.context.scratch, f"order-{os.getpid()}-{len(os.listdir(self.context.scratch))}.json")
         planned = item.stash[PLANNED]
         request = {**asdict(self.request), "inline": planned.id}
-        order.write_text(json.dumps({"request": request, "needs": list(planned.needs)}) + "\n")
+        order.write_text(json.dumps({"request": request, "needs": list(planned.needs), "known": {}}) + "\n")
         names = [f"{entry.name}={planned.deadline}" for entry in self.config.imports if self._is_usable(entry.name)]
         start = [sys.executable, boot.__file__, "check", self.request.lent, str(self.config.root)]
         return [*start, "{trace}", "{answer}", str(order), *names]

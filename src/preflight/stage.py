@@ -34,6 +34,7 @@ class Stage:
         self.ready = False
         self.gone = ""
         self._imports = {entry.name: entry.deadline or deadline for entry in imports}
+        self._deadline = deadline
         self._root, self._python, self._lent = root, python, lent
         self._current = ("", 0.0, 0)
         self._rest = b""
@@ -90,8 +91,9 @@ class Stage:
                 else:
                     others += line + b"\n"
         name, since, _ = self._current
-        if name and time.monotonic() > since + self._imports[name] + _GRACE:
-            self._replace(Imported(name=name, outcome=Outcome.HUNG, seconds=self._imports[name], **self._remains()))
+        seconds = self._imports.get(name, self._deadline)
+        if name and time.monotonic() > since + seconds + _GRACE:
+            self._replace(Imported(name=name, outcome=Outcome.HUNG, seconds=seconds, **self._remains()))
         return others
 
     def close(self) -> None:

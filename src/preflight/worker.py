@@ -6,9 +6,10 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NoReturn
 
 from preflight import boot, discovery
 from preflight import config as configuration
@@ -37,18 +38,27 @@ def work(path: Sequence[str]) -> None:
     os._exit(0)
 
 
-def serve(order: bytes, answers: int, trace: int, path: Sequence[str]) -> None:
-    """Go on as the session of the stage, once the modules are imported; called by `boot`, never returns."""
+def serve(
+    order: bytes, answers: int, trace: int, path: Sequence[str], went: Mapping[str, Mapping[str, Any]]
+) -> NoReturn:
+    """Go on as the session of the stage, once the modules are imported; called by `boot`.
+
+    `went` says how the imports of this process went; the order names those that are left out since they kill it.
+    """
     told = json.loads(order)
     request = Request(**told["request"])
     config, context = _prepare(request, request.scratch)
     sys.path[:] = path
-    for name in told["needs"]:
-        facts = boot.import_one(name, config.deadline, trace)
+    for name, outcome in told["known"].items():
+        context.imported[name] = Imported(name=name, outcome=Outcome(outcome))
+    for name, facts in went.items():
         context.imported[name] = Imported.from_facts({**facts, "name": name})
-    for entry in config.imports:
-        if entry.name not in sys.modules and entry.name not in context.imported:
-            context.imported[entry.name] = Imported(name=entry.name, outcome=Outcome.RAISED)
+    for name in told["needs"]:
+        if name not in context.imported:
+            boot.tell(answers, {"importing": name, "output_from": os.fstat(1).st_size})
+            facts = boot.import_one(name, config.deadline, trace)
+            boot.tell(answers, facts)
+            context.imported[name] = Imported.from_facts({**facts, "name": name})
     served = Served(request, config, Voice(answers), context)
     served.ends = (answers, trace)
     host(served)

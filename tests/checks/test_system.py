@@ -239,7 +239,7 @@ def test_no_network(host: str, checks: ModuleType, in_world: Any) -> None:
 
 def test_no_route(checks: ModuleType, in_world: Any) -> None:
     setup = (
-        'set -- unshare --net bash -c \'ip link add dummy0 type dummy && ip link set dummy0 up; exec "$@"\' bash "$@"'
+        'set -- unshare --net bash -c \'ip link add one type veth peer name two && ip link set one up && ip link set two up; exec "$@"\' bash "$@"'
     )
     finding = only(in_world(setup, checks.check_host_can_be_reached, "192.0.2.1:443", asking()))
     assert finding.id == "system.no-network"

@@ -18,7 +18,19 @@ from preflight.errors import UserError
 from preflight.system.kernel import adopt_orphans, children_of, process_state
 
 # What preflight needs at the place; where the job's interpreter is another one, these are lent to it and nothing else is.
-_LENT = ("preflight", "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "yaml", "psutil", "pynvml", "pygments")
+_LENT = (
+    "preflight",
+    "pytest",
+    "_pytest",
+    "py",
+    "pluggy",
+    "iniconfig",
+    "packaging",
+    "yaml",
+    "psutil",
+    "pynvml",
+    "pygments",
+)
 _SILENCE = 30.0
 # pytest.ExitCode.INTERNAL_ERROR and USAGE_ERROR, without importing pytest into the command.
 _OUR_MISTAKES = (3, 4)
@@ -152,13 +164,13 @@ def _ask_version(python: str) -> None:
     program = "import sys; print(*sys.version_info[:2])"
     try:
         said = subprocess.run([python, "-c", program], capture_output=True, text=True, timeout=30, check=True).stdout
-        version = tuple(map(int, said.split()))
+        major, minor = map(int, said.split())
     except (OSError, ValueError, subprocess.SubprocessError) as problem:
         reason = getattr(problem, "strerror", None) or "it does not answer"
         raise UserError(f"the job's interpreter {python} cannot be used: {reason}", where="preflight.python") from None
-    if version < (3, 11):
-        found = ".".join(map(str, version))
-        raise UserError(f"{python} is Python {found}; preflight's checks need 3.11 or later", where="preflight.python")
+    if (major, minor) < (3, 11):
+        message = f"{python} is Python {major}.{minor}; preflight's checks need 3.11 or later"
+        raise UserError(message, where="preflight.python")
 
 
 def _lend(names: Iterable[str]) -> str:
