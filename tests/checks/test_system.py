@@ -238,9 +238,8 @@ def test_no_network(host: str, checks: ModuleType, in_world: Any) -> None:
 
 
 def test_no_route(checks: ModuleType, in_world: Any) -> None:
-    setup = (
-        'set -- unshare --net bash -c \'ip link add one type veth peer name two && ip link set one up && ip link set two up; exec "$@"\' bash "$@"'
-    )
+    pair = "ip link add one type veth peer name two && ip link set one up && ip link set two up"
+    setup = f'set -- unshare --net bash -c \'{pair}; exec "$@"\' bash "$@"'
     finding = only(in_world(setup, checks.check_host_can_be_reached, "192.0.2.1:443", asking()))
     assert finding.id == "system.no-network"
     assert "no route to 192.0.2.1" in finding.cause
