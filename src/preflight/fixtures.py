@@ -75,7 +75,8 @@ def fresh(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
     The value must be plain (what JSON holds). Raises ChildFailed where the function raised or its process died.
     """
-    deadline = request.node.stash[PLANNED].deadline
+    # Less than the check's own, so that a child which hangs is told by the check.
+    deadline = request.node.stash[PLANNED].deadline * 0.8
 
     def run(function: Callable[..., Any], *arguments: Any) -> Any:
         def work(send: isolate.Send) -> None:
@@ -90,7 +91,7 @@ def fresh(request: pytest.FixtureRequest) -> Callable[..., Any]:
         sys.stdout.write(ending.output)
         told = next((message for message in ending.messages if "end" not in message), {})
         if ending.how is not How.FINISHED:
-            raise ChildFailed(why_broken(ending))
+            raise ChildFailed(f"{why_broken(ending)}\n{ending.stack}")
         if "raised" in told:
             raise ChildFailed(told["traceback"])
         return told["value"]

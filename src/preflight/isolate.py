@@ -97,6 +97,27 @@ class _Child:
     killed: float = 0.0
 
 
+class _Watchdog:
+    """Writes the stack of this process shortly before its deadline.
+
+    A thread in C does it, so it comes even where a loop holds the interpreter and blocks all signals. The lock that this thread
+    holds is copied by a fork and never given back there, so no fork may happen while it is armed.
+    """
+
+    trace = -1
+    until = 0.0
+
+    @classmethod
+    def arm(cls) -> None:
+        if cls.trace >= 0:
+            faulthandler.dump_traceback_later(max(0.05, cls.until - 0.25 - time.monotonic()), file=cls.trace)
+
+    @classmethod
+    def disarm(cls) -> None:
+        if cls.trace >= 0:
+            faulthandler.cancel_dump_traceback_later()
+
+
 class Children:
     """Children at work, each in a process group and session of its own, watched by one loop.
 
@@ -279,8 +300,8 @@ def freeze() -> None:
 def answer(work: Work, answer_fd: int, trace_fd: int, deadline: float) -> NoReturn:
     """Do `work` in this process and leave, its messages written to `answer_fd`: what a child does, forked or fresh."""
     faulthandler.enable(file=trace_fd)
-    # A thread in C writes this, so it comes even where a loop holds the interpreter and blocks all signals.
-    faulthandler.dump_traceback_later(max(0.05, deadline - 0.25), file=trace_fd)
+    _Watchdog.trace, _Watchdog.until = trace_fd, time.monotonic() + deadline
+    _Watchdog.arm()
 
     def send(message: Mapping[str, Any]) -> None:
         data = json.dumps(message, default=str).encode() + b"\n"
@@ -290,7 +311,7 @@ def answer(work: Work, answer_fd: int, trace_fd: int, deadline: float) -> NoRetu
     code = 0
     try:
         work(send)
-        faulthandler.cancel_dump_traceback_later()
+        _Watchdog.disarm()
         for stream in (sys.stdout, sys.stderr):
             _flush(stream)
         send({"end": True})
@@ -307,8 +328,10 @@ def _fork(work: Work, answer_fd: int, trace_fd: int, output: int, deadline: floa
     with warnings.catch_warnings():
         # Python 3.12 warns where there are threads; the stage has judged whether those matter (`stage.fork_hazard`).
         warnings.simplefilter("ignore", DeprecationWarning)
+        _Watchdog.disarm()
         pid = os.fork()
     if pid:
+        _Watchdog.arm()
         return pid
     try:
         os.setsid()
