@@ -45,6 +45,13 @@ def test_a_file_that_cannot_be_read_keeps_no_other_from_being_explained(project:
     assert "mine.holds" in {page.id for page in read_pages(project)}
 
 
+def test_a_wrong_config_that_was_not_named_is_no_hindrance(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "preflight.yaml").write_text("preflight: [\n")
+    assert main(["mine.holds"]) == 0
+    with pytest.raises(UserError, match=r"preflight\.yaml"):
+        main(["mine.holds", "--config", "preflight.yaml"])
+
+
 def test_nothing_is_run(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / "preflight_checks" / "check_loud.py").write_text("raise SystemExit\ndef check_x(): 'A \x1b[5m title.'\n")
     main(["loud.x"])

@@ -81,3 +81,14 @@ def test_what_is_seen_is_left_alone() -> None:
 
 def test_nobody_reads_two_megabytes() -> None:
     assert clipped("x" * 2_000_000).endswith("xx ... 1,998,000 characters more")
+
+
+def test_of_a_stack_the_innermost_frames_are_shown() -> None:
+    stack = "Current thread 0x1 (most recent call first):\n" + "".join(
+        f'  File "a.py", line {n} in f\n' for n in range(40)
+    )
+    broken = Result(check="a.b", status=Status.BROKEN, reason="segmentation fault", traceback=stack)
+    page = render(Report(results=[broken]), decide(Report(results=[broken])))
+    assert "traceback, the first 15 of 41 lines:" in page
+    assert "line 0 in f" in page
+    assert "line 39 in f" not in page

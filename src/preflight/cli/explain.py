@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Print what is known of the id."""
     arguments = parser().parse_args(argv)
-    pages = list(read_pages(config.load(arguments.config).root))
+    pages = list(read_pages(_root(arguments.config)))
     wanted = arguments.id.partition("[")[0]
     lines = list(_about(wanted, pages))
     if not lines:
@@ -56,6 +56,15 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"{arguments.id} is no check and no finding", fix=f"{near}`preflight list` shows the checks.")
     options.say("\n".join(visible(line) for line in lines).rstrip("\n") + "\n")
     return 0
+
+
+def _root(source: Path | None) -> Path:
+    try:
+        return config.load(source).root
+    except UserError:
+        if source is not None:
+            raise
+        return Path()  # a mistake in preflight.yaml is no reason to explain nothing
 
 
 def read_pages(root: Path) -> Iterator[Page]:

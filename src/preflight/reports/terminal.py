@@ -15,6 +15,8 @@ SHOWN = 3  # of things that are alike; the others are counted
 TAIL = 15  # lines of output, traceback or stack
 MOST_TO_NAME = 5  # checks in the command that runs the failed ones again
 
+_INNERMOST_FIRST = "(most recent call first)"
+
 CODES = {"good": "1;32", "bad": "1;31", "broken": "1;35", "warning": "33", "skipped": "36", "strong": "1", "dim": "2"}
 STYLES = {Status.FAILED: "bad", Status.BROKEN: "broken", Status.SKIPPED: "skipped", Status.PASSED: "good"}
 VERDICT_STYLES = {Word.GO: "good", Word.NO_GO: "bad", Word.NO_VERDICT: "broken"}
@@ -158,11 +160,13 @@ def _field(name: str, value: str, paint: Paint) -> Iterator[str]:
 
 
 def _tail(name: str, text: str, paint: Paint, indent: str = "  ") -> Iterator[str]:
+    """Yield the end of a text that may be long; of a stack from faulthandler the beginning, which is innermost."""
     lines = visible_lines(text)
+    part, which = (lines[:TAIL], "first") if _INNERMOST_FIRST in text else (lines[-TAIL:], "last")
     if lines:
-        of = f", the last {TAIL} of {len(lines)} lines" if len(lines) > TAIL else ""
+        of = f", the {which} {TAIL} of {len(lines)} lines" if len(lines) > TAIL else ""
         yield f"{indent}{paint(f'{name}{of}:', 'dim')}"
-        yield from (f"{indent}  | {line}".rstrip() for line in lines[-TAIL:])
+        yield from (f"{indent}  | {line}".rstrip() for line in part)
 
 
 def _more(count: int, what: str, indent: str, paint: Paint) -> Iterator[str]:
