@@ -106,3 +106,11 @@ def test_a_stream_that_goes_away_ends_nothing(clock: Clock) -> None:
             progress.tick()
         progress.close()
         os.dup2(os.open(os.devnull, os.O_WRONLY), writer)
+
+
+def test_a_thousand_failures_of_one_function_do_not_flood(clock: Clock) -> None:
+    screen = Screen()
+    progress = Progress(screen, clock)
+    for _ in range(1_000):
+        progress.ended(FAILED)
+    assert screen.getvalue().count("FAILED") == 3

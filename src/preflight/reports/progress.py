@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from preflight.model import Result, Severity, Status
-from preflight.reports.terminal import STYLES, colored, uncolored
+from preflight.reports.terminal import SHOWN, STYLES, colored, uncolored
 from preflight.reports.text import clipped, has_colors, is_live, printable, visible
 from preflight.verdict import unignored
 
@@ -29,6 +30,7 @@ class Progress:
         self._clock = clock
         self._live = is_live(self._stream)
         self._paint = colored if self._live and has_colors(self._stream) else uncolored
+        self._told: Counter[str] = Counter()
         self._running: dict[str, float] = {}
         self._planned = 0
         self._done = 0
@@ -44,10 +46,12 @@ class Progress:
         self._running[check] = self._clock()
 
     def ended(self, result: Result) -> None:
-        """Learn how a check ended; on a terminal, one that is FAILED or BROKEN is told at once."""
+        """Learn how a check ended; on a terminal, FAILED and BROKEN are told at once, for the first few of a function."""
         self._running.pop(result.check, None)
         self._done += 1
-        if self._live and result.status in (Status.FAILED, Status.BROKEN):
+        function = result.check.partition("[")[0]
+        if self._live and result.status in (Status.FAILED, Status.BROKEN) and self._told[function] < SHOWN:
+            self._told[function] += 1
             errors = unignored(result, Severity.ERROR)
             why = clipped(errors[0].message if errors else result.reason)
             self._write(f"{ERASE}{self._paint(result.status, STYLES[result.status])} {visible(result.check)}  {why}\n")
