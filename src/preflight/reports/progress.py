@@ -46,7 +46,7 @@ class Progress:
         self._running[check] = self._clock()
 
     def ended(self, result: Result) -> None:
-        """Learn how a check ended; on a terminal, FAILED and BROKEN are told at once, for the first few of a function."""
+        """Learn how a check ended; FAILED and BROKEN are told at once on a terminal, a few of each function."""
         self._running.pop(result.check, None)
         self._done += 1
         function = result.check.partition("[")[0]
