@@ -14,26 +14,37 @@ from model import DigitNet
 from settings import load_settings
 
 
+def new_model(settings: dict[str, Any]) -> DigitNet:
+    """Return an untrained network."""
+    return DigitNet(**settings["model"], classes=settings["data"]["classes"])
+
+
+def new_batches(settings: dict[str, Any]) -> DataLoader[Any]:
+    """Return the training set, shuffled anew in each epoch."""
+    split = load_split(Path(settings["data"]["root"]), "train")
+    return DataLoader(split, batch_size=settings["train"]["batch_size"], shuffle=True)
+
+
+def loss_of(model: DigitNet, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the loss of one batch in training mode."""
+    model.train()
+    return nn.functional.cross_entropy(model(images), labels)
+
+
 class Training:
     """Model, optimizer and data of one run; the same seed gives the same run."""
 
     def __init__(self, settings: dict[str, Any], seed: int) -> None:
         torch.manual_seed(seed)
         self.epoch = 0
-        self.root = Path(settings["data"]["root"])
-        self.model = DigitNet(**settings["model"], classes=settings["data"]["classes"])
+        self.model = new_model(settings)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings["train"]["learning_rate"])
-        self.batch_size = settings["train"]["batch_size"]
-
-    def batches(self) -> DataLoader[Any]:
-        """Return the training set, shuffled anew in each epoch."""
-        return DataLoader(load_split(self.root, "train"), batch_size=self.batch_size, shuffle=True)
+        self.batches = new_batches(settings)
 
     def step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
         """Learn from one batch and return its loss."""
-        self.model.train()
         self.optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(self.model(images), labels)
+        loss = loss_of(self.model, images, labels)
         loss.backward()
         self.optimizer.step()
         return loss.item()
@@ -67,10 +78,13 @@ def accuracy(model: DigitNet, split: TensorDataset) -> float:
 
 
 def one_step(seed: int) -> dict[str, Any]:
-    """Learn from one batch and return the loss and the weights; preflight calls this twice with one seed."""
-    training = Training(load_settings("config.yaml"), seed)
-    loss = training.step(*next(iter(training.batches())))
-    return {"loss": loss, "weights": training.model.state_dict()}
+    """Return the loss and the gradients of the first batch: all that an optimizer sees; preflight compares two calls."""
+    torch.manual_seed(seed)
+    settings = load_settings("config.yaml")
+    model = new_model(settings)
+    loss = loss_of(model, *next(iter(new_batches(settings))))
+    loss.backward()
+    return {"loss": loss.item(), "gradients": {name: each.grad for name, each in model.named_parameters()}}
 
 
 def main() -> None:
@@ -85,9 +99,9 @@ def main() -> None:
     training = Training(settings, settings["seed"])
     if options.resume:
         training.load(output / "last.pt")
-    validation = load_split(training.root, "val")
+    validation = load_split(Path(settings["data"]["root"]), "val")
     while training.epoch < settings["train"]["epochs"]:
-        losses = [training.step(images, labels) for images, labels in training.batches()]
+        losses = [training.step(images, labels) for images, labels in training.batches]
         training.epoch += 1
         training.save(output / "last.pt")
         mean_loss = sum(losses) / len(losses)
