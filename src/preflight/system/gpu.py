@@ -187,7 +187,7 @@ def _deviation(operate: Callable[..., Any], inputs: Sequence[Any], device: str) 
 
 def _gradient(left: Any, right: Any) -> Any:
     weight = right.detach().clone().requires_grad_()
-    (left @ weight / 16).tanh().square().mean().backward()
+    (left @ weight / 16).tanh().square().sum(dim=0).mean().backward()
     return weight.grad
 
 

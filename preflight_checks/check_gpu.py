@@ -1,0 +1,224 @@
+"""GPUs: a driver that answers, a build of torch that can use it, enough devices, and devices that compute rightly."""
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from preflight import Finding, check, error, info
+from preflight.config import Config, Gpu
+from preflight.phrases import counted, in_a_row
+from preflight.quantities import format_size
+from preflight.system import gpu
+from preflight.system.gpu import Driver, Gpus, TorchBuild
+
+# Why the driver does not answer: the id, what is said, why, and what to do.
+SILENT = {
+    Driver.ABSENT: (
+        "no-driver",
+        "no NVIDIA driver is installed here",
+        "{error}, and there is no device file below /dev",
+        "Run on a machine with a GPU; in a container, pass it in:\n    docker run --gpus all ...",
+    ),
+    Driver.NOT_LOADED: (
+        "no-driver",
+        "the NVIDIA driver is not loaded",
+        "{error}; device files: {nodes}; kernel module: {loaded}",
+        "Load it; in a container, pass the devices and libraries in with `--gpus all`:\n    sudo modprobe nvidia",
+    ),
+    Driver.MISMATCH: (
+        "driver-mismatch",
+        "the NVIDIA driver and its library are of different versions",
+        "the driver was upgraded while its kernel module {loaded} stayed loaded: {error}",
+        "Restart the machine, so that the module of the new version is loaded:\n    sudo reboot",
+    ),
+    Driver.REFUSED: (
+        "no-permission",
+        "the NVIDIA driver may not be used by this user",
+        "{error}; device files: {nodes}",
+        "Ask for the right to use the devices:\n    ls -l /dev/nvidia*",
+    ),
+    Driver.FAILED: (
+        "driver-failed",
+        "the NVIDIA driver does not answer",
+        "{error}",
+        "Read what the kernel says of it:\n    sudo dmesg | grep -i nvrm | tail",
+    ),
+}
+
+
+@check()
+def check_driver_answers(config: Config) -> Iterator[Finding]:
+    """The GPU driver answers.
+
+    Where the config asks for no GPU, this only tells what is there.
+
+        gpu.seen             the devices of this machine
+        gpu.no-driver        no driver is installed or loaded
+        gpu.driver-mismatch  the driver's kernel module and its library are of different versions
+        gpu.no-permission    this user may not use the devices
+        gpu.driver-failed    the driver gives another error
+    """
+    gpus = gpu.read_gpus()
+    if gpus.driver is Driver.ANSWERS:
+        names = in_a_row([device.name for device in gpus.devices], most=8) or "none"
+        yield info(f"{counted(len(gpus.devices), 'GPU')}: {names}, driver {gpus.version}", id="gpu.seen")
+    elif config.gpu:
+        if (build := gpu.read_torch_build()) and build.hip:
+            pytest.skip("AMD GPUs are looked at by a later version")
+        name, message, cause, fix = SILENT[gpus.driver]
+        facts = {"error": gpus.error, "nodes": in_a_row(gpus.nodes) or "none", "loaded": gpus.loaded or "none"}
+        yield _error(config.gpu, name, message, cause=cause.format(**facts), fix=fix)
+    elif gpus.driver is not Driver.ABSENT:
+        yield info(SILENT[gpus.driver][1], id="gpu.seen", cause=gpus.error)
+
+
+@check(when="gpu")
+def check_build_has_cuda(config: Config) -> Iterator[Finding]:
+    """The installed torch was built for the GPUs of this machine; its files tell, it is not imported.
+
+    gpu.no-torch        torch is not installed, nor another framework that uses GPUs
+    gpu.cpu-only-build  torch was built without CUDA
+    gpu.driver-too-old  torch was built for a newer CUDA than the driver runs
+    """
+    need, build = _asked(config), gpu.read_torch_build()
+    if build is None:
+        if not gpu.other_framework():
+            cause, fix = "no module of that name is found", f"Install it:\n    {sys.executable} -m pip install torch"
+            yield _error(need, "no-torch", "torch is not installed", cause=cause, fix=fix)
+    elif not (build.cuda or build.hip):
+        message = f"torch {build.version} is a CPU-only build, a build with CUDA is wanted"
+        cause = f"{build.file} says that it was compiled without CUDA"
+        values = {"found": build.version, "wanted": "a build with CUDA"}
+        yield _error(need, "cpu-only-build", message, cause=cause, fix=_reinstall(build), **values)
+    elif build.cuda:
+        yield from _judge_driver(need, build, gpu.read_gpus())
+
+
+@check(when="gpu")
+def check_devices_are_enough(config: Config) -> Iterator[Finding]:
+    """The job is shown as many devices as it needs, each with the memory and capability that it needs.
+
+    gpu.hidden      CUDA_VISIBLE_DEVICES hides every device
+    gpu.selection   CUDA_VISIBLE_DEVICES names a device twice, or one that is not there
+    gpu.count       fewer devices than `count:` wants
+    gpu.memory      devices with less memory than `memory:` wants
+    gpu.capability  devices of another compute capability than `capability:` wants
+    """
+    gpus = gpu.read_gpus()
+    if gpus.driver is not Driver.ANSWERS:
+        pytest.skip("the driver does not answer, so that its devices are not known")
+    yield from judge_devices(_asked(config), gpus)
+
+
+@check(per="gpu", needs="torch")
+def check_computes_rightly(device: int, config: Config) -> Iterator[Finding]:
+    """The device copies, multiplies, sums and differentiates as the CPU does in double precision.
+
+    gpu.wrong-result     a result is further from the CPU's than rounding explains
+    gpu.operation-fails  the device cannot do it
+    """
+    import torch
+
+    if not torch.cuda.is_available() or device >= torch.cuda.device_count():
+        pytest.skip("no device to compute on")
+    for precision in _asked(config).dtypes or ("float32",):
+        yield from _judge_computing(_asked(config), f"cuda:{device}", precision)
+
+
+def judge_devices(need: Gpu, gpus: Gpus) -> Iterator[Finding]:
+    """Say what the devices that the job is shown lack."""
+    shown = gpu.visible(gpus.devices, gpus.selection)
+    chosen = f"CUDA_VISIBLE_DEVICES={gpus.selection}"
+    least = need.count if need.count is not None else 1
+    if shown.problem:
+        fix = "Correct it, or let all be seen:\n    unset CUDA_VISIBLE_DEVICES"
+        yield _error(
+            need, "selection", f"{chosen} is wrong: {shown.problem}", cause="CUDA stops at the mistake", fix=fix
+        )
+    elif not shown.devices and gpus.devices and least:
+        message = f"{chosen} hides all {counted(len(gpus.devices), 'GPU')}"
+        fix = "Let them be seen:\n    unset CUDA_VISIBLE_DEVICES"
+        yield _error(
+            need, "hidden", message, found="0 GPUs", wanted=counted(least, "GPU"), cause="it names no device", fix=fix
+        )
+    elif len(shown.devices) < least and not any(device.sliced for device in shown.devices):
+        found, needed = counted(len(shown.devices), "GPU"), counted(least, "GPU")
+        cause = f"the machine has {counted(len(gpus.devices), 'GPU')}"
+        cause += f", and {chosen} shows {len(shown.devices)}" if gpus.selection is not None else ""
+        fix = "Ask the scheduler for more (`--gpus` for Slurm), or correct `count`"
+        yield _error(
+            need, "count", f"{found} visible, {needed} wanted", found=found, wanted=needed, cause=cause, fix=fix
+        )
+    yield from _judge_each(need, shown.devices)
+
+
+def _judge_each(need: Gpu, devices: tuple[gpu.Device, ...]) -> Iterator[Finding]:
+    if small := [device for device in devices if not device.sliced and 0 < device.memory < (need.memory or 0)]:
+        found, needed = format_size(small[0].memory), format_size(need.memory or 0)
+        message = f"{_named(small)} has {found} of memory, {needed} are wanted"
+        cause = "the device is smaller than the job needs"
+        fix = "Choose larger devices, or correct `memory`"
+        yield _error(need, "memory", message, found=found, wanted=needed, cause=cause, fix=fix)
+    if other := [device for device in devices if device.capability and not _fits(device.capability, need.capability)]:
+        found = ".".join(map(str, other[0].capability or ()))
+        message = f"{_named(other)} has compute capability {found}, {need.capability} is wanted"
+        cause = "the device is of another generation than the job needs"
+        fix = "Choose other devices, or correct `capability`"
+        yield _error(need, "capability", message, found=found, wanted=need.capability, cause=cause, fix=fix)
+
+
+def _fits(capability: tuple[int, int], wanted: str) -> bool:
+    from packaging.specifiers import SpecifierSet
+
+    return SpecifierSet(wanted).contains(f"{capability[0]}.{capability[1]}")
+
+
+def _named(devices: list[gpu.Device]) -> str:
+    more = f" (and {len(devices) - 1} more)" if len(devices) > 1 else ""
+    return f"GPU {devices[0].index} ({devices[0].name}){more}"
+
+
+def _judge_driver(need: Gpu, build: TorchBuild, gpus: Gpus) -> Iterator[Finding]:
+    # Within one major version an older driver runs a newer build.
+    major = int(build.cuda.partition(".")[0])
+    if gpus.cuda and gpus.cuda[0] < major:
+        found = f"CUDA {gpus.cuda[0]}.{gpus.cuda[1]}"
+        message = f"driver {gpus.version} runs {found} at most, torch {build.version} needs CUDA {build.cuda}"
+        cause = "the driver is older than the CUDA that torch was built for"
+        fix = f"Upgrade the driver, or install a build of torch for CUDA {gpus.cuda[0]}"
+        yield _error(need, "driver-too-old", message, found=found, wanted=f"CUDA {build.cuda}", cause=cause, fix=fix)
+
+
+def _judge_computing(need: Gpu, device: str, precision: str) -> Iterator[Finding]:
+    try:
+        deviations = gpu.compare_with_cpu(device, precision)
+    except (RuntimeError, AttributeError, TypeError) as problem:
+        cause = str(problem).partition("\n")[0]
+        program = "import torch; print(torch.cuda.get_device_capability(), torch.cuda.get_arch_list())"
+        fix = f"Compare the device's capability with what torch was built for:\n    {sys.executable} -c '{program}'"
+        yield _error(need, "operation-fails", f"{device} cannot compute in {precision}", cause=cause, fix=fix)
+        return
+    for each in deviations:
+        if each.found > each.allowed:
+            message = f"{device} is wrong when it is to {each.operation} in {precision}"
+            found, wanted = f"{each.found:.1e} off", f"at most {each.allowed:.0e}"
+            cause = "the device, its memory or its driver is faulty"
+            fix = "Run on another device, and have this one tested:\n    nvidia-smi -q -d ECC"
+            yield _error(need, "wrong-result", message, found=found, wanted=wanted, cause=cause, fix=fix)
+
+
+def _reinstall(build: TorchBuild) -> str:
+    version = build.version.partition("+")[0]
+    if build.from_conda:
+        return f'Install the build with CUDA:\n    conda install "pytorch={version}=*cuda*"'
+    command = f"{sys.executable} -m pip install --force-reinstall torch=={version}"
+    return f"Install the build with CUDA, from an index that has it, or ask for no GPU:\n    {command}"
+
+
+def _asked(config: Config) -> Gpu:
+    return config.gpu or Gpu()
+
+
+def _error(need: Gpu, name: str, message: str, **more: object) -> Finding:
+    return error(message, id=f"gpu.{name}", file=need.at.file, line=need.at.line, **more)
