@@ -92,7 +92,7 @@ def check_is_clean(config: Config, root: Path) -> Iterator[Finding]:
             found=_differences(state),
             wanted="none",
             cause="the run could not be repeated from its commit",
-            fix=f"Commit them (.gitignore is for what is no code):\n    git -C {top} add --all\n    git -C {top} commit",
+            fix=f"Commit them, or have .gitignore name them:\n    git -C {top} add --all\n    git -C {top} commit",
             evidence={"changed": state.changed[:50], "untracked": state.untracked[:50]},
             **at,
         )

@@ -28,6 +28,7 @@ def check_numbers_are_numbers(config: Config, root: Path) -> Iterator[Finding]:
     if not config.text or "e" not in config.text.lower():
         return
     found = list(_numbers_as_text(yaml.compose(config.text, Loader=yaml.SafeLoader), "", set()))
+    found = [(key, node) for key, node in found if "!!" not in _written(node, config.text)]
     readers = Readers.in_folder(root) if found else Readers(())
     for key, node in found:
         name = re.sub(r"(\[\d+\])+$", "", key).rpartition(".")[2]
@@ -61,6 +62,10 @@ def _numbers_as_text(node: yaml.Node | None, key: str, seen: set[int]) -> Iterat
         match = NUMBER.fullmatch(node.value)
         if match and math.isfinite(float(node.value)):
             yield key, node
+
+
+def _written(node: yaml.ScalarNode, text: str) -> str:
+    return text[node.start_mark.index : node.end_mark.index]
 
 
 def _with_dot(number: str) -> str:

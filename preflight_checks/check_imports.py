@@ -12,7 +12,7 @@ from preflight.causes import explain, explain_leak
 from preflight.config import Config, Import
 from preflight.system.failures import Failed, leak_of
 from preflight.system.modules import Imported, Outcome
-from preflight.system.origins import SearchPath, Source, plain_folder, shadow
+from preflight.system.origins import SearchPath, plain_folder, shadow
 from preflight.system.packages import Installed, distribution_name, install_command, is_project, owner_of
 
 
@@ -82,7 +82,7 @@ def _came_in(entry: Import, facts: Imported, path: SearchPath, root: Path) -> It
     elif not leak:
         yield from _shadowing(facts, path, root)
     yield info(
-        f"{' '.join(filter(None, [entry.name, version]))} is imported in {facts.seconds:.1f} s",
+        f"{' '.join(filter(None, [entry.name, version]))} is imported in {facts.seconds:.2f} s",
         id="imports.loaded",
         evidence={"version": version, "seconds": round(facts.seconds, 3), "origin": facts.origin},
     )
@@ -137,5 +137,5 @@ def _fits(version: str, wanted: str) -> bool:
 
 
 def _install(requirement: str, path: SearchPath) -> str:
-    installed = Installed.in_folders(path.folders_of(Source.ENVIRONMENT))
+    installed = Installed.in_folders(path.installations)
     return f"Install it:\n    {install_command([requirement], installed.installer())}"

@@ -11,7 +11,7 @@ from preflight import Finding, check, error, warning
 from preflight.config import Config
 from preflight.phrases import counted, in_a_row
 from preflight.system.locks import LockError, Pin, is_conda_lock, read_lock
-from preflight.system.origins import STRAY, SearchPath, Source
+from preflight.system.origins import SearchPath, Source
 from preflight.system.packages import (
     Distribution,
     Installed,
@@ -36,7 +36,7 @@ def check_consistent(config: Config, root: Path) -> Iterator[Finding]:
         packages.duplicate    a package is recorded twice in one folder: a remainder of an earlier installation
     """
     path = SearchPath.of(root)
-    installed = Installed.in_folders(path.folders_of(Source.ENVIRONMENT, *STRAY))
+    installed = Installed.in_folders(path.installations)
     needed = _needed(config, path, installed)
     for unmet in unmet_requirements(installed):
         yield _unmet(unmet, installed, needed)
@@ -81,7 +81,7 @@ def check_matches_lock(entry: str, config: Config, root: Path) -> Iterator[Findi
             line=problem.line,
         )
         return
-    installed = Installed.in_folders(SearchPath.of(root).folders_of(Source.ENVIRONMENT, *STRAY))
+    installed = Installed.in_folders(SearchPath.of(root).installations)
     yield from _drift(entry, file, pins, installed)
 
 
@@ -131,7 +131,7 @@ def _needed(config: Config, path: SearchPath, installed: Installed) -> set[str]:
     """Return the keys of all that the imports depend on; of all that is installed where that cannot be told."""
     owners = []
     for entry in config.imports:
-        spec = path.find(entry.name.partition(".")[0], Source.ENVIRONMENT, *STRAY)
+        spec = path.find(entry.name.partition(".")[0], *Source)
         if spec and spec.origin and (owner := installed.owner(spec.origin)):
             owners.append(owner.name)
     return closure(installed, owners) if owners else {each.key for each in installed}

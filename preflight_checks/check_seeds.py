@@ -11,7 +11,7 @@ from preflight.phrases import in_a_row
 from preflight.system.steps import GENERATORS, call_step
 from preflight.system.values import Fingerprint, Leaf, differing
 
-# To find the generator to blame takes six more calls: more than this many seconds for the first three is too slow for it.
+# Six more calls find the generator to blame: not where the first three took more seconds than this.
 PATIENCE = 15.0
 
 
@@ -21,8 +21,8 @@ def check_same_seed_gives_same_bits(config: Config, fresh: Callable[..., Any]) -
     """The step repeats itself bit by bit under one seed, and does something else under another one.
 
     `seeds.step` is called as `step(seed)` in fresh processes: twice with `seeds.value` and once with the next number.
-    What it returns (numbers, text, arrays, tensors, in dicts, lists and dataclasses) is compared bit by bit. Before each
-    call the global generators of random, numpy and torch are put into a state that is never the same.
+    What it returns (numbers, text, arrays, tensors, in dicts, lists and dataclasses) is compared bit by bit. Before
+    each call the global generators of random, numpy and torch are put into a state that is never the same.
 
         seeds.differ       one seed gave two results: something draws from a generator that the seed does not set
         seeds.no-effect    another seed changes nothing: the step does not use it
@@ -102,8 +102,9 @@ def _differ(seeds: Seeds, paths: list[str], one: Fingerprint, two: Fingerprint, 
     fix = "Derive all randomness from the seed, and sort what comes in no fixed order"
     if blamed:
         fix = f"Seed it in the step:\n    {blamed}.{GENERATORS[blamed]}(seed)"
+    named = in_a_row([path or "its value" for path in paths])
     return error(
-        f"{seeds.step} gives two results under the seed {seeds.value}: {in_a_row([p or 'its value' for p in paths])} differ",
+        f"{seeds.step} gives two results under the seed {seeds.value}: {named} differ",
         id="seeds.differ",
         found=again if again != first else f"{again}, other bits",
         wanted=first,

@@ -25,7 +25,7 @@ _REMOVED = {"distutils": "3.12", "imp": "3.12", "asynchat": "3.12", "asyncore": 
 def explain(failed: Failed, say: Say) -> Finding:
     """Return what there is to say of a failed import, made by `say` (`error` or `warning`)."""
     facts = failed.facts
-    if facts.outcome is Outcome.DIED:
+    if facts.outcome is Outcome.DIED or facts.error.startswith("SystemExit"):
         return _died(facts, say)
     if facts.outcome is Outcome.HUNG:
         return _hung(facts, say)
@@ -33,7 +33,7 @@ def explain(failed: Failed, say: Say) -> Finding:
         return _hidden(failed, failed.shadow, say)
     if failed.link:
         return explain_link(failed, failed.link, say)
-    return _missing(failed, say) if facts.outcome is Outcome.MISSING else _raised(facts, say)
+    return _missing(failed, say) if facts.outcome is Outcome.MISSING else _raised(failed, say)
 
 
 def explain_leak(leak: Leak, say: Say, **more: Any) -> Finding:
@@ -62,7 +62,7 @@ def _without(folder: str) -> str:
 
 def _hidden(failed: Failed, shadow: Shadow, say: Say) -> Finding:
     facts = failed.facts
-    evidence = {"import": facts.name, "error": facts.error, "hides": shadow.hidden}
+    evidence = {"import": facts.name, "error": failed.headline, "hides": shadow.hidden}
     if leak := leak_of(shadow.file, failed.path):
         return explain_leak(leak, say, evidence=evidence)
     kind = "standard library module" if shadow.hidden_source is Source.STANDARD_LIBRARY else "installed package"
@@ -90,7 +90,7 @@ def _missing(failed: Failed, say: Say) -> Finding:
     own = facts.name == name or facts.name.startswith(name + ".")
     more = {"file": facts.file, "line": facts.line} if facts.file and not own else {}
     who = name if own else f"{name}, which {facts.name} imports,"
-    evidence = {"error": facts.error}
+    evidence = {"error": failed.headline}
     if name in sys.stdlib_module_names or name in _REMOVED:
         return say(f"{who} is not part of this Python", id="imports.incomplete-python", **_no_stdlib(name), **more)
     if folder := plain_folder(top, failed.path):
@@ -176,15 +176,13 @@ def _install(requirements: list[str], installed: Installed) -> str:
     return f"Install it:\n    {install_command(requirements, installed.installer())}"
 
 
-def _raised(facts: Imported, say: Say) -> Finding:
-    first = next((line for line in facts.error.splitlines() if line.strip(": ")), facts.error)
+def _raised(failed: Failed, say: Say) -> Finding:
+    facts = failed.facts
     return say(
-        f"{facts.name} cannot be imported: {first.strip()}",
+        f"{facts.name} cannot be imported: {failed.headline}",
         id="imports.raises",
         cause=f"{facts.file}:{facts.line} raises it" if facts.file else "",
-        fix="Correct that line, or the version of the package that it belongs to"
-        if facts.file
-        else "Read the traceback",
+        fix="Correct that line, or the version of the package that it belongs to" if facts.file else "",
         evidence={"error": facts.error, "traceback": facts.traceback},
         file=facts.file,
         line=facts.line,
@@ -192,13 +190,14 @@ def _raised(facts: Imported, say: Say) -> Finding:
 
 
 def _died(facts: Imported, say: Say) -> Finding:
-    file, line = _top_of_stack(facts.traceback)
+    file, line = (facts.file, facts.line) if facts.file else _newest_frame(facts.traceback)
     more: dict[str, Any] = {"file": file, "line": line, "evidence": {"stack": facts.traceback, "output": facts.output}}
     if not facts.signal:
+        code = facts.exit_code or facts.error.partition(": ")[2] or 0
         return say(
-            f"{facts.name} ends the process with exit code {facts.exit_code} while it is imported",
+            f"{facts.name} ends the process with exit code {code} while it is imported",
             id="imports.exits",
-            cause="code at its top level calls exit",
+            cause="code at its top level calls exit" + (f", in {file}:{line}" if file else ""),
             fix='Move what the program does below `if __name__ == "__main__":`',
             **more,
         )
@@ -222,7 +221,7 @@ _DEATHS = {
 
 
 def _hung(facts: Imported, say: Say) -> Finding:
-    file, line = _top_of_stack(facts.traceback)
+    file, line = _newest_frame(facts.traceback)
     return say(
         f"{facts.name} is still being imported after {facts.seconds:g} s",
         id="imports.hangs",
@@ -234,7 +233,7 @@ def _hung(facts: Imported, say: Say) -> Finding:
     )
 
 
-def _top_of_stack(stack: str) -> tuple[str, int]:
+def _newest_frame(stack: str) -> tuple[str, int]:
     """Return the newest frame that is no part of Python's import system: faulthandler writes the newest first."""
     found = re.findall(r'^ *File "([^"<]+)", line (\d+)', stack, re.MULTILINE)
     return next(((file, int(line)) for file, line in found), ("", 0))

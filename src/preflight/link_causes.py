@@ -11,7 +11,6 @@ from preflight.model import Finding
 from preflight.system import libraries
 from preflight.system.failures import Failed
 from preflight.system.libraries import Lack, LinkFailure
-from preflight.system.origins import STRAY, Source
 from preflight.system.packages import Distribution, install_command, unmet_requirements
 
 Say = Callable[..., Finding]
@@ -72,7 +71,7 @@ def _rebuild(owner: Distribution | None, partner: Distribution | None, failed: F
 
 
 def _library(failed: Failed, link: LinkFailure, say: Say) -> Finding:
-    copies = libraries.copies_of(link.name, failed.path.folders_of(Source.ENVIRONMENT, *STRAY))
+    copies = libraries.copies_of(link.name, failed.path.installations)
     exact = [file for file in copies if os.path.basename(file) == link.name]
     if link.name.startswith(_DRIVER):
         cause = "it comes with the NVIDIA driver, which is not installed here or not mounted into this container"

@@ -64,7 +64,13 @@ class Failed:
     def installed(self) -> Installed:
         """All that is installed, where the modules of this import come from too."""
         near = [self.path.of_file(file)[0] for file in (self.link.binary if self.link else "", self.facts.file) if file]
-        return Installed.in_folders([*self.path.folders_of(Source.ENVIRONMENT, *STRAY), *filter(None, near)])
+        return Installed.in_folders([*self.path.installations, *filter(None, near)])
+
+    @property
+    def headline(self) -> str:
+        """The error in one line: its type, and the first line of its message that says something."""
+        kind, _, message = self.facts.error.partition(":")
+        return f"{kind}: {next(iter(message.strip().splitlines()), '').strip()}".rstrip(": ")
 
     @property
     def subject(self) -> tuple[str, ...]:

@@ -32,9 +32,13 @@ INSTALLED = (Source.ENVIRONMENT, Source.STANDARD_LIBRARY)
 
 @dataclass(frozen=True, slots=True)
 class SearchPath:
-    """The folders that modules come from, each with its source; where two are the same folder, the first one counts."""
+    """The folders that modules come from, each with its source, the first one counting where two are the same.
+
+    `roots` are those among them that are the project itself, and no installation.
+    """
 
     folders: tuple[tuple[str, Source], ...]
+    roots: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, root: Path) -> SearchPath:
@@ -48,16 +52,14 @@ class SearchPath:
             (folder, Source.ENVIRONMENT) for folder in (paths["purelib"], paths["platlib"], *site.getsitepackages())
         ]
         found += [(paths[key], Source.STANDARD_LIBRARY) for key in ("stdlib", "platstdlib")]
-        found += [
-            (site.getusersitepackages(), Source.USER_SITE),
-            (project, Source.PROJECT),
-            (str(root), Source.PROJECT),
-        ]
+        found += [(project, Source.PROJECT), (str(root), Source.PROJECT)]
+        if site.ENABLE_USER_SITE:
+            found.append((site.getusersitepackages(), Source.USER_SITE))
         for folder in filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)):
             inside = _is_below(os.path.realpath(folder), project)
             found.append((folder, Source.PROJECT if inside else Source.PYTHONPATH))
         both = [(way(folder), source) for folder, source in found for way in (os.path.abspath, os.path.realpath)]
-        return cls(tuple(dict.fromkeys(both)))
+        return cls(tuple(dict.fromkeys(both)), (os.path.abspath(root), project))
 
     def of_file(self, file: str) -> tuple[str, Source]:
         """Return the innermost folder that `file` lies in, and its source; `("", ELSEWHERE)` where none does."""
@@ -71,6 +73,11 @@ class SearchPath:
     def folders_of(self, *sources: Source) -> list[str]:
         """Return the folders of `sources`, in order."""
         return [folder for folder, source in self.folders if source in sources]
+
+    @property
+    def installations(self) -> list[str]:
+        """The folders in which distributions may be installed."""
+        return [f for f, source in self.folders if source is not Source.STANDARD_LIBRARY and f not in self.roots]
 
     def find(self, name: str, *sources: Source) -> ModuleSpec | None:
         """Return what `import name` finds in the folders of `sources`, without running any of it."""

@@ -17,7 +17,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from preflight.system.origins import STRAY, SearchPath, Source
+from preflight.system.origins import SearchPath
 
 _INFO = (".dist-info", ".egg-info")
 # Import names whose distribution has another name, where no metadata is there to ask.
@@ -207,7 +207,7 @@ def closure(installed: Installed, names: Iterable[str]) -> set[str]:
 def owner_of(file: str, path: SearchPath) -> Distribution | None:
     """Return the distribution that gave `file`, looked for in its own folder and then in all others."""
     near = [folder for folder in [path.of_file(file)[0]] if folder]
-    return Installed.in_folders([*near, *path.folders_of(Source.ENVIRONMENT, *STRAY)]).owner(file)
+    return Installed.in_folders([*near, *path.installations]).owner(file)
 
 
 def is_project(distribution: Distribution, root: Path) -> bool:

@@ -1,0 +1,78 @@
+"""The findings of the config check, with the code that reads the file beside it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from preflight import config
+from preflight.model import Finding, Severity
+
+READS_PLAINLY = "import yaml\nsettings = yaml.safe_load(open('config.yaml'))\n"
+
+
+@pytest.fixture(scope="session")
+def checks(load_check_file: Callable[[str], ModuleType]) -> ModuleType:
+    return load_check_file("config")
+
+
+def said(checks: ModuleType, root: Path, text: str, code: str = READS_PLAINLY) -> list[Finding]:
+    (root / "train.py").write_text(code)
+    return list(checks.check_numbers_are_numbers(config.load(root / "config.yaml", text=text, root=root), root))
+
+
+def test_a_number_that_is_text(checks: ModuleType, tmp_path: Path) -> None:
+    [finding] = said(checks, tmp_path, "lr: 0.1\noptimizer:\n  min_lr: 1e-6\n")
+    assert (finding.id, finding.severity) == ("config.number-as-text", Severity.ERROR)
+    assert finding.message == "optimizer.min_lr: 1e-6 is read as a string by PyYAML, not as a number"
+    assert finding.fix == "Write 1.0e-6"
+    assert finding.line == 3
+    assert said(checks, tmp_path, "lr: 0.1\noptimizer:\n  min_lr: 1.0e-6\n") == []
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("1e-4", "1.0e-4"), ("1E5", "1.0e+5"), ("1.5e3", "1.5e+3"), ("-2e-3", "-2.0e-3"), (".5e3", ".5e+3")],
+)
+def test_the_number_to_write_is_one(checks: ModuleType, tmp_path: Path, written: str, meant: str) -> None:
+    [finding] = said(checks, tmp_path, f"betas: [0.9, {written}]\n")
+    assert finding.fix == f"Write {meant}"
+    assert config.load(None, text=f"x: {meant}\n").experiment["x"] == float(written)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lr: '1e-6'",
+        "lr: !!str 1e-6",
+        "lr: 1.0e-6",
+        "commit: 12e4567",
+        "commit_hash: 1e4",
+        "note: 1e-6 is small",
+        "preflight: {checks: {mine: {tolerance: 1e-6}}}",
+    ],
+)
+def test_what_is_meant_as_it_is(checks: ModuleType, tmp_path: Path, text: str) -> None:
+    assert said(checks, tmp_path, text) == []
+
+
+@pytest.mark.parametrize(
+    "line", ["lr = float(settings['lr'])", "parser.add_argument('--lr', type=float)", "lr: float = 0"]
+)
+def test_what_the_code_turns_into_a_number(checks: ModuleType, tmp_path: Path, line: str) -> None:
+    assert said(checks, tmp_path, "lr: 1e-6", READS_PLAINLY + line) == []
+
+
+@pytest.mark.parametrize("code", ["print(1)", "from omegaconf import OmegaConf\nimport yaml\nyaml.safe_load('')"])
+def test_where_another_reader_is_at_work_it_only_tells(checks: ModuleType, tmp_path: Path, code: str) -> None:
+    [finding] = said(checks, tmp_path, "lr: 1e-6", code)
+    assert finding.severity is Severity.INFO
+
+
+def test_an_anchor_is_told_once(checks: ModuleType, tmp_path: Path) -> None:
+    assert len(said(checks, tmp_path, "a: &one {lr: 1e-6}\nb: *one\nc:\n  <<: *one\n")) == 1
+
+
+def test_without_a_file_there_is_nothing_to_say(checks: ModuleType, tmp_path: Path) -> None:
+    assert list(checks.check_numbers_are_numbers(config.Config(), tmp_path)) == []

@@ -1,0 +1,117 @@
+"""Every finding of the seeds check, over wrong steps and right ones, each call in a process of its own."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from preflight.config import Config, Seeds
+from preflight.fixtures import ChildFailed
+from preflight.isolate import How, run
+from preflight.model import Finding
+
+
+@pytest.fixture(scope="session")
+def checks(load_check_file: Callable[[str], ModuleType]) -> ModuleType:
+    return load_check_file("seeds")
+
+
+def fresh(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in a child, as the fixture of that name does."""
+    ending = run(lambda send: send({"value": function(*arguments)}), 20.0)
+    if ending.how is not How.FINISHED:
+        raise ChildFailed(str(ending.how))
+    return next(message["value"] for message in ending.messages if "value" in message)
+
+
+@pytest.fixture
+def said(checks: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Finding]]:
+    """Return a function that writes a step and returns what is said of it."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def judge(text: str, step: str = "step") -> list[Finding]:
+        # A name of its own for each text: this process keeps no module, but its finders remember the folder.
+        name = f"train_{os.urandom(4).hex()}"
+        (tmp_path / f"{name}.py").write_text(text)
+        sys.path_importer_cache.clear()
+        config = Config(seeds=Seeds(value=17, step=f"{name}:{step}"))
+        return list(checks.check_same_seed_gives_same_bits(config, fresh))
+
+    return judge
+
+
+GOOD = {
+    "random": "import random\ndef step(seed):\n    random.seed(seed)\n    return {'loss': random.random()}\n",
+    "numpy": "import numpy\ndef step(seed):\n    numpy.random.seed(seed)\n    return {'loss': numpy.random.rand(3)}\n",
+    "torch": "import torch\ndef step(seed):\n    torch.manual_seed(seed)\n    return {'loss': torch.rand(3)}\n",
+}
+
+
+@pytest.mark.parametrize("name", ["random", "numpy", "torch"])
+def test_the_generator_that_is_not_seeded_is_named(said: Callable[..., list[Finding]], name: str) -> None:
+    if name != "random":
+        pytest.importorskip(name)
+    lines = GOOD[name].splitlines(keepends=True)
+    [finding] = said("".join(line for line in lines if "seed(seed)" not in line))
+    assert finding.id == "seeds.differ"
+    assert "['loss'] differ" in finding.message
+    assert finding.cause == f"it draws from {name}, which is not seeded"
+    assert finding.fix.endswith("seed(seed)")
+    assert said(GOOD[name]) == []
+
+
+def test_what_no_generator_decides(said: Callable[..., list[Finding]]) -> None:
+    [finding] = said("import os\ndef step(seed):\n    return [seed, os.urandom(4).hex()]\n")
+    assert finding.id == "seeds.differ"
+    assert "[1] differ" in finding.message
+    assert finding.found != finding.wanted
+
+
+def test_a_seed_without_effect(said: Callable[..., list[Finding]]) -> None:
+    [finding] = said("def step(seed):\n    return 0.5\n")
+    assert finding.id == "seeds.no-effect"
+    assert said("def step(seed):\n    return 0.5 + seed\n") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def other(seed): ...", "is not there"),
+        ("def step(): ...", "cannot be called with a seed alone: too many positional arguments"),
+        ("def step(seed, model): ...", "missing a required argument: 'model'"),
+        ("import absent_thing", "cannot be imported: ModuleNotFoundError: No module named 'absent_thing'"),
+        ("step = 3", "is not there"),
+    ],
+)
+def test_a_step_that_cannot_be_called(said: Callable[..., list[Finding]], text: str, words: str) -> None:
+    [finding] = said(text)
+    assert finding.id == "seeds.no-step"
+    assert words in finding.message
+
+
+def test_a_step_that_raises_is_told_with_its_place(said: Callable[..., list[Finding]]) -> None:
+    [finding] = said("def step(seed):\n    x = 1\n    return x / 0\n")
+    assert finding.id == "seeds.raises"
+    assert "raises ZeroDivisionError: division by zero" in finding.message
+    assert finding.line == 3
+
+
+def test_a_step_whose_process_dies(said: Callable[..., list[Finding]]) -> None:
+    [finding] = said("import os\ndef step(seed):\n    os._exit(3)\n")
+    assert finding.id == "seeds.raises"
+
+
+@pytest.mark.parametrize("value", ["None", "[]", "{'model': object()}"])
+def test_a_step_that_returns_nothing_to_compare(said: Callable[..., list[Finding]], value: str) -> None:
+    [finding] = said(f"def step(seed):\n    return {value}\n")
+    assert finding.id == "seeds.nothing"
+
+
+def test_a_step_in_a_class(said: Callable[..., list[Finding]]) -> None:
+    text = "class Trainer:\n    @staticmethod\n    def step(seed):\n        return seed\n"
+    assert said(text, "Trainer.step") == []
