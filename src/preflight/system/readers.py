@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
+_MOST_FOLDERS = 2000
 _MOST_FILES = 1000
 _MOST_BYTES = 1_000_000
 _SKIPPED = {"node_modules", "site-packages", "__pycache__"}
@@ -27,12 +29,10 @@ class Readers:
     def in_folder(cls, root: Path) -> Readers:
         """Read the Python files below `root`, environments and hidden folders left out."""
         texts: list[str] = []
-        for folder, subfolders, names in os.walk(root):
+        for folder, subfolders, names in islice(os.walk(root), _MOST_FOLDERS):
             subfolders[:] = sorted(name for name in subfolders if not _is_foreign(folder, name))
             files = [os.path.join(folder, name) for name in sorted(names) if name.endswith(".py")]
             texts += [_text(file) for file in files[: _MOST_FILES - len(texts)]]
-            if len(texts) >= _MOST_FILES:
-                break
         return cls(tuple(texts))
 
     @property
@@ -42,7 +42,7 @@ class Readers:
 
     def converts(self, key: str) -> bool:
         """Say whether some line turns the value of `key` into a number, or declares it one."""
-        name = rf"(?<![^\W_]){re.escape(key)}(?![^\W_])"
+        name = rf"(?<!\w){re.escape(key).replace('_', '[-_]')}(?!\w)"
         patterns = (rf"\b(?:float|int|Decimal)\([^\n]*{name}", rf"{name}[^\n]*type\s*=\s*float", rf"{name}\s*:\s*float")
         return any(re.search(pattern, text) for pattern in patterns for text in self.texts)
 
