@@ -42,7 +42,7 @@ class Readers:
 
     def converts(self, key: str) -> bool:
         """Say whether some line turns the value of `key` into a number, or declares it one."""
-        name = rf"(?<!\w){re.escape(key).replace('_', '[-_]')}(?!\w)"
+        name = rf"(?<!\w)(?<!\w-){re.escape(key).replace('_', '[-_]')}(?!\w)"
         patterns = (rf"\b(?:float|int|Decimal)\([^\n]*{name}", rf"{name}[^\n]*type\s*=\s*float", rf"{name}\s*:\s*float")
         return any(re.search(pattern, text) for pattern in patterns for text in self.texts)
 

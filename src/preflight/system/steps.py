@@ -19,8 +19,8 @@ GENERATORS = {"random": "seed", "numpy": "random.seed", "torch": "manual_seed"}
 def call_step(step: str, seed: int, settled: Collection[str] = ()) -> dict[str, Any]:
     """Call `module:function` with a seed, in this process, and return plain facts.
 
-    These are `leaves` (the fingerprint), or `failed` (`import`, `find`, `call` or `raise`) with `text`, `file` and `line`.
-    Of the global generators those in `settled` begin in a state that is always the same, the others in one that never is.
+    These are `leaves` (the fingerprint), or `failed` (`import`, `find`, `call` or `raise`) with `text`, `file`, `line`.
+    Of the global generators those in `settled` begin in a state that is always the same, others in one that never is.
     """
     name, _, attribute = step.partition(":")
     try:
