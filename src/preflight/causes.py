@@ -201,7 +201,8 @@ def _died(facts: Imported, say: Say) -> Finding:
             fix='Move what the program does below `if __name__ == "__main__":`',
             **more,
         )
-    name = signal.Signals(facts.signal).name
+    known = {int(each): each.name for each in signal.Signals}
+    name = known.get(facts.signal, f"signal {facts.signal}")
     return say(
         f"{facts.name} kills the process while it is imported: {name}",
         id="imports.crashes",

@@ -78,12 +78,9 @@ class Distribution:
         return str(self.info.parent)
 
     @cached_property
-    def files(self) -> frozenset[str]:
-        """The files that it installed, relative to `folder`; empty where it kept no record."""
-        if lines := _text(self.info / "RECORD"):
-            return frozenset(line.rsplit(",", 2)[0].strip('"') for line in lines.splitlines())
-        listed = _text(self.info / "installed-files.txt").splitlines()
-        return frozenset(os.path.normpath(os.path.join(self.info.name, line)) for line in listed)
+    def record(self) -> str:
+        """The text that lists what was installed, empty where none was kept."""
+        return _text(self.info / "RECORD") or _text(self.info / "installed-files.txt")
 
     @cached_property
     def source_tree(self) -> str:
@@ -99,8 +96,11 @@ class Distribution:
         if self.source_tree and file.startswith(self.source_tree + os.sep):
             return True
         within = os.path.relpath(file, self.folder)
-        if self.files:
-            return within in self.files
+        if within.startswith(os.pardir):
+            return False
+        if self.record:
+            lines = f"\n{self.record}\n"
+            return any(line in lines for line in (f"\n{within},", f'\n"{within}",', f"\n../{within}\n"))
         return canonicalize_name(within.split(os.sep)[0].partition(".")[0]) == self.key
 
 
@@ -128,9 +128,11 @@ class Installed:
 
     def owner(self, file: str) -> Distribution | None:
         """Return the distribution that `file` belongs to."""
-        top = os.path.basename(file).partition(".")[0] if file else ""
-        likely = [found for found in (self.get(top), self.get(os.path.basename(os.path.dirname(file)))) if found]
-        return next((each for each in (*likely, *self.all) if file and each.owns(file)), None)
+        if not file:
+            return None
+        names = (os.path.basename(file).partition(".")[0], os.path.basename(os.path.dirname(file)))
+        likely = [found for name in names if (found := self.get(distribution_name(name)))]
+        return next((each for each in (*likely, *self.all) if each.owns(file)), None)
 
     def installer(self) -> str:
         """Return the program that installed most of them (`pip`, `uv`, `conda`), `pip` where none says."""
