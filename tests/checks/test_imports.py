@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from preflight.config import Config, Import
-from preflight.model import Finding, Severity
+from preflight.model import Finding, Severity, Status
 from preflight.stage import Stage
 from preflight.system.modules import Imported
+from preflight.testing import run_check
 
 SUFFIX = str(sysconfig.get_config_var("EXT_SUFFIX"))
 
@@ -379,3 +380,12 @@ def test_the_page_names_every_finding(checks: ModuleType) -> None:
     texts = [Path(str(module.__file__)).read_text() for module in (checks, causes, link_causes)]
     used: set[Any] = set(re.findall(r'"(imports\.[a-z-]+)"', "".join(texts)))
     assert used == set(re.findall(r"^        (imports\.[a-z-]+) ", texts[0], re.MULTILINE))
+
+
+def test_a_run_tells_one_cause_once(tmp_path: Path) -> None:
+    (tmp_path / "random.py").touch()
+    (tmp_path / "train.py").write_text("import tempfile\n")
+    text = "preflight: {imports: [tempfile, train, string]}"
+    results = run_check("imports.works", text, root=tmp_path)
+    assert [result.status for result in results] == [Status.FAILED, Status.SKIPPED, Status.PASSED]
+    assert [finding.id for finding in results[0].findings] == ["imports.shadowed"]

@@ -12,7 +12,8 @@ import pytest
 from preflight.config import Config, Seeds
 from preflight.fixtures import ChildFailed
 from preflight.isolate import How, run
-from preflight.model import Finding
+from preflight.model import Finding, Status
+from preflight.testing import run_check
 
 
 @pytest.fixture(scope="session")
@@ -115,3 +116,13 @@ def test_a_step_that_returns_nothing_to_compare(said: Callable[..., list[Finding
 def test_a_step_in_a_class(said: Callable[..., list[Finding]]) -> None:
     text = "class Trainer:\n    @staticmethod\n    def step(seed):\n        return seed\n"
     assert said(text, "Trainer.step") == []
+
+
+def test_a_run_tells_an_unseeded_step(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("import random\ndef step(seed):\n    return random.random()\n")
+    text = "preflight: {imports: [train], seeds: {value: 3, step: 'train:step'}}"
+    [result] = run_check("seeds.same-seed-gives-same-bits", text, root=tmp_path)
+    assert [finding.id for finding in result.findings] == ["seeds.differ"]
+    (tmp_path / "train.py").write_text("def step(seed):\n    return seed\n")
+    [result] = run_check("seeds.same-seed-gives-same-bits", text, root=tmp_path)
+    assert (result.status, result.findings) == (Status.PASSED, ())
