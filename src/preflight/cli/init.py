@@ -1,0 +1,73 @@
+"""`preflight init`: write the `preflight:` section of a config from the project, by reading its code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from preflight import draft
+from preflight.cli import options
+from preflight.config import DEFAULT_SOURCE
+from preflight.document import read_text
+from preflight.errors import UserError
+from preflight.phrases import counted
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what the command takes."""
+    parser = options.command_parser("init", "Write the preflight: section from the project, without running its code.")
+    parser.add_argument(
+        "--config", metavar="FILE", type=Path, help="the YAML to append the section to; default: preflight.yaml"
+    )
+    parser.add_argument("--print", action="store_true", dest="prints", help="print the section and write nothing")
+    parser.add_argument(
+        "scripts", metavar="SCRIPT", nargs="*", type=Path, help="the program; default: it is looked for"
+    )
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Write or print the section and return 0."""
+    arguments = parser().parse_args(argv)
+    source = arguments.config or DEFAULT_SOURCE
+    text = read_text(source) if arguments.config or os.path.lexists(source) else ""
+    # A mistake that needs no look at the code is told first.
+    if not arguments.prints:
+        draft.append(text, "preflight: {}\n", str(source))
+    section = draft.draft(text, source, arguments.scripts, Path.cwd())
+    written = draft.write(section)
+    if arguments.prints:
+        options.say(written)
+        return 0
+    _append(source, draft.append(text, written, str(source)))
+    options.say(f"{source}: {_summary(section)}\n")
+    return 0
+
+
+def _summary(section: dict[str, Any]) -> str:
+    parts = [counted(len(section.get("imports", [])), "import"), f"{len(section.get('data', []))} data"]
+    parts += [counted(len(section.get("paths", [])), "path")]
+    rest = [key for key in ("packages", "system", "gpu") if key in section]
+    return f"`preflight:` added with {', '.join([*parts, *rest])}"
+
+
+def _append(source: Path, addition: str) -> None:
+    """Put a longer file in the place of the old one at once, with the same mode."""
+    target = Path(os.path.realpath(source))
+    part = target.with_name(f".preflight-{os.getpid()}.part")
+    try:
+        try:
+            with open(part, "wb") as file:
+                file.write((target.read_bytes() if target.exists() else b"") + addition.encode())
+                file.flush()
+                os.fsync(file.fileno())
+            if target.exists():
+                part.chmod(target.stat().st_mode & 0o7777)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as problem:
+        raise UserError(f"the file cannot be written: {problem.strerror}", where=str(source)) from None
