@@ -4,9 +4,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from preflight import Finding, check, error
+from preflight import ChildFailed, Finding, check, error
 from preflight.config import Config, Seeds
-from preflight.fixtures import ChildFailed
 from preflight.phrases import in_a_row
 from preflight.system.steps import GENERATORS, call_step
 from preflight.system.values import Fingerprint, Leaf, differing
@@ -15,8 +14,7 @@ from preflight.system.values import Fingerprint, Leaf, differing
 PATIENCE = 15.0
 
 
-# The step needs what the experiment imports: a check that needs any module runs where all of that is there.
-@check(when="seeds.step", needs="random")
+@check(when="seeds.step", needs="*")
 def check_same_seed_gives_same_bits(config: Config, fresh: Callable[..., Any]) -> Iterator[Finding]:
     """The step repeats itself bit by bit under one seed, and does something else under another one.
 

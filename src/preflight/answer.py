@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from preflight.words import error
+from preflight.child import Send
 from preflight.collect import CONTEXT, PLANNED, CheckFile
-from preflight.isolate import Send
 from preflight.model import Finding, Status
+from preflight.words import error
 
 _PROBLEMS = pytest.StashKey[list[tuple[str, BaseException]]]()
 

@@ -137,12 +137,14 @@ def main() -> None:
     alone = kind == "check"
     facts = os.open(os.devnull, os.O_WRONLY) if alone else int(answers)
     source = os.open(orders, os.O_RDONLY) if alone else int(orders)
-    went = {}
-    for word in names:
-        name, _, seconds = word.rpartition("=")
+
+    def attempt(name: str, seconds: float) -> dict[str, object]:
         tell(facts, {"importing": name, "output_from": os.fstat(1).st_size})
-        went[name] = import_one(name, float(seconds), int(trace))
-        tell(facts, went[name])
+        outcome = import_one(name, seconds, int(trace))
+        tell(facts, outcome)
+        return outcome
+
+    went = {name: attempt(name, float(seconds)) for name, _, seconds in (word.rpartition("=") for word in names)}
     tell(facts, {"ready": True})
     order = b""
     while not order.endswith(b"\n"):
@@ -155,7 +157,7 @@ def main() -> None:
     lend(lent)
     from preflight.worker import serve
 
-    serve(order, int(answers), int(trace), as_the_job, went)
+    serve(order, int(answers), as_the_job, went, attempt)
 
 
 if __name__ == "__main__":

@@ -17,12 +17,13 @@ import pytest
 
 from preflight import config as configuration
 from preflight import isolate
-from preflight.words import Terms, terms_of
+from preflight.child import Send
 from preflight.config import Config, Import
 from preflight.endings import why_broken
 from preflight.isolate import How
 from preflight.model import Planned, Result, Status
 from preflight.system.modules import Imported
+from preflight.words import Terms, terms_of
 
 
 @dataclass(slots=True)
@@ -97,7 +98,7 @@ class CheckFile(pytest.Module):
             line=told.get("line", 0),
         )
 
-    def _try(self, send: isolate.Send) -> None:
+    def _try(self, send: Send) -> None:
         try:
             module = self._getobj()
         except BaseException as problem:  # noqa: BLE001 - whatever the file does is the answer

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
+from preflight.child import UNDELIVERED
 from preflight.isolate import Ending, How
 from preflight.model import Finding, Planned, Result, Severity, Status
 
@@ -83,7 +84,7 @@ def why_broken(ending: Ending) -> str:
             return ", ".join([f"its process was ended by {name}", *_where(ending.stack)])
         case How.NOT_STARTED:
             return f"no process could be started for it: {ending.output}"
-        case _ if ending.code == 86:
+        case _ if ending.code == UNDELIVERED:
             return "its answer could not be delivered: it closed the file that the answer goes to"
         case _:
             return f"its process left with exit code {ending.code} before the check had finished (os._exit?)"

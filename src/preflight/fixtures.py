@@ -14,15 +14,13 @@ from typing import Any
 import pytest
 
 from preflight import isolate
+from preflight.child import Send
 from preflight.collect import CONTEXT, PLANNED, family_of
 from preflight.config import Config
 from preflight.endings import why_broken
 from preflight.isolate import How
 from preflight.system.modules import Imported
-
-
-class ChildFailed(Exception):
-    """A function that `fresh` ran raised, or its process died; the text says which and where."""
+from preflight.words import ChildFailed
 
 
 @pytest.fixture
@@ -79,7 +77,7 @@ def fresh(request: pytest.FixtureRequest) -> Callable[..., Any]:
     deadline = request.node.stash[PLANNED].deadline * 0.8
 
     def run(function: Callable[..., Any], *arguments: Any) -> Any:
-        def work(send: isolate.Send) -> None:
+        def work(send: Send) -> None:
             _disturb()
             try:
                 send({"value": function(*arguments)})

@@ -8,41 +8,43 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from select import select
 
 import pytest
 
-from preflight import discovery, isolate, wire
+from preflight import discovery, facts, isolate, wire
+from preflight.child import Send
 from preflight.collect import Context, awaited, chosen, planned_file
 from preflight.config import Config
 from preflight.endings import unanswered
 from preflight.model import Planned, Status
-from preflight.session import Request, Session, Voice
-from preflight.stage import Stage
+from preflight.request import Request
+from preflight.session import Session, Voice
+from preflight.stage import Stage, start_stage
 from preflight.system.kernel import children_of, process_state
+from preflight.words import ALL_IMPORTS
 
 # Checks mostly wait; those that a dead mount holds must not keep the others from starting.
 _SLOTS = 32
+_FACTS_DEADLINE = 10.0
 
 
 class Front(Session):
     """The session in the worker itself: all checks but those that want what the stage has imported."""
 
-    def __init__(self, request: Request, config: Config, voice: Voice, context: Context) -> None:
+    def __init__(
+        self, request: Request, config: Config, voice: Voice, context: Context, stage: Stage | None = None
+    ) -> None:
         super().__init__(request, config, voice, context)
-        self.stage: Stage | None = None
+        self.stage = stage
         self.remote: dict[str, Planned] = {}
         self._serving = False
         self._unheard: list[Path] = []
         self._reader = wire.Reader()
-        if config.imports and not request.plan_only:
-            self._start_stage()
-
-    def _start_stage(self) -> None:
-        config = self.config
-        self.stage = Stage(config.imports, config.root, config.deadline, python=sys.executable, lent=self.request.lent)
-        self.context.imported = self.stage.imported
+        if stage is not None:
+            context.imported = stage.imported
 
     def belongs(self, planned: Planned, file: Path) -> bool:
         """Take what needs no import; note what the stage is to run."""
@@ -72,11 +74,12 @@ class Front(Session):
         self._unheard = self.heavy_files()
         self._serving = bool(self.remote or self._unheard)
         if self._serving and self.stage is None:
-            self._start_stage()
+            self.stage = start_stage(self.config, self.request.lent)
         if self.stage is not None:
             self._order_stage()
         waiting = list(self.items.values())
         isolate.freeze()
+        self._start_gathering()
         while waiting or len(self.children) or self._serving:
             waiting = self._start_some(waiting)
             self._rest(0.0 if len(self.children) == 0 and waiting and self._can_start(waiting) else 0.2)
@@ -85,10 +88,18 @@ class Front(Session):
         self._end_stage()
         return True
 
+    def _start_gathering(self) -> None:
+        """Gather each kind of facts in a child: a driver that hangs costs the report its GPUs and nothing else."""
+        for name in facts.GATHERERS:
+            self.children.start(f"facts {name}", partial(self._gather, name), _FACTS_DEADLINE)
+
+    def _gather(self, name: str, send: Send) -> None:
+        send(facts.GATHERERS[name](self.config.root))
+
     def _order_stage(self) -> None:
         if self._serving and self.stage is not None:
-            needs = sorted({name for planned in self.remote.values() for name in planned.needs})
-            known = {name: facts.outcome for name, facts in self.stage.imported.items()}
+            needs = sorted({name for planned in self.remote.values() for name in planned.needs} - {ALL_IMPORTS})
+            known = {name: went.outcome for name, went in self.stage.imported.items()}
             order = {"request": asdict(self.request), "needs": needs, "known": known}
             self.stage.order(json.dumps(order).encode() + b"\n")
 

@@ -12,14 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from preflight import boot, discovery, isolate
+from preflight import discovery, isolate
+from preflight.child import Work, answer
 from preflight.collect import PLANNED, Context
 from preflight.config import Config
 from preflight.endings import unanswered
 from preflight.model import Planned, Status
-from preflight.session import Request, Session, Voice
-from preflight.stage import fork_hazard
+from preflight.request import Request
+from preflight.session import Session, Voice
+from preflight.stage import BOOT, fork_hazard
 from preflight.system.modules import Outcome
+from preflight.words import ALL_IMPORTS
 
 
 class Served(Session):
@@ -45,7 +48,7 @@ class Served(Session):
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Run the items that can be run, as many at once as there are processors."""
         if self.request.inline:
-            isolate.answer(partial(self.answers.run, self.items[self.request.inline]), *self.ends, self.config.deadline)
+            answer(partial(self.answers.run, self.items[self.request.inline]), *self.ends, self.config.deadline)
         self.announce()
         slots = os.cpu_count() or 1
         waiting = list(self.items.values())
@@ -62,16 +65,18 @@ class Served(Session):
         self.voice.say(kind="end")
         return True
 
-    def work(self, item: pytest.Item) -> isolate.Work | Sequence[str]:
+    def work(self, item: pytest.Item) -> Work | Sequence[str]:
         """Return the work of a fork, or of a fresh interpreter where a fork is unsafe."""
         if not self._hazard:
             return super().work(item)
         order = Path(self.context.scratch, f"order-{os.getpid()}-{len(os.listdir(self.context.scratch))}.json")
         planned = item.stash[PLANNED]
         request = {**asdict(self.request), "inline": planned.id}
-        order.write_text(json.dumps({"request": request, "needs": list(planned.needs), "known": {}}) + "\n")
+        order.write_text(
+            json.dumps({"request": request, "needs": sorted({*planned.needs} - {ALL_IMPORTS}), "known": {}}) + "\n"
+        )
         names = [f"{entry.name}={planned.deadline}" for entry in self.config.imports if self._is_usable(entry.name)]
-        start = [sys.executable, boot.__file__, "check", self.request.lent, str(self.config.root)]
+        start = [sys.executable, BOOT, "check", self.request.lent, str(self.config.root)]
         return [*start, "{trace}", "{answer}", str(order), *names]
 
     def _is_usable(self, name: str) -> bool:
@@ -79,7 +84,9 @@ class Served(Session):
         return facts is None or facts.outcome is Outcome.IMPORTED
 
     def _unusable(self, planned: Planned) -> str:
-        for name in planned.needs:
+        """Return why what a check needs is not there, empty where it is."""
+        required = [entry.name for entry in self.config.imports if not entry.optional]
+        for name in [each for need in planned.needs for each in (required if need == ALL_IMPORTS else [need])]:
             facts = self.context.imported.get(name)
             if facts is not None and facts.outcome is not Outcome.IMPORTED:
                 why = "is not installed" if facts.outcome is Outcome.MISSING else "cannot be imported"

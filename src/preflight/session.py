@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from preflight import discovery, fixtures, isolate, wire
+from preflight import discovery, fixtures, wire
 from preflight.answer import AnswerPlugin
+from preflight.child import Work
 from preflight.collect import PLANNED, CheckFile, CheckPlugin, Context, Uncollected, chosen, planned_file, unique
 from preflight.config import Config
 from preflight.endings import result_of, unanswered
 from preflight.isolate import Children
 from preflight.model import Planned, Result, Status
+from preflight.request import Request
 
 _BEAT = 2.0
 # The host's pytest settings, conftest files and plugins cannot reach a session that is started with these, and with
@@ -35,23 +37,6 @@ _UNWANTED = (
     "legacypath",
     "debugging",
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What the command wants of a worker; plain values, so that it travels."""
-
-    source: str = ""
-    text: str | None = None
-    root: str = "."
-    place: str = "local"
-    only: Sequence[str] = ()
-    tags: Sequence[str] = ()
-    keyword: str = ""
-    lent: str = ""
-    plan_only: bool = False
-    scratch: str = ""
-    inline: str = ""
 
 
 class Voice:
@@ -147,7 +132,7 @@ class Session:
         else:
             self.children.start(planned.id, self.work(item), planned.deadline)
 
-    def work(self, item: pytest.Item) -> isolate.Work | Sequence[str]:
+    def work(self, item: pytest.Item) -> Work | Sequence[str]:
         """Return what the child of `item` does."""
         return partial(self.answers.run, item)
 
@@ -158,7 +143,11 @@ class Session:
     def gather(self, timeout: float) -> None:
         """Wait for children, and say what came of those that ended."""
         for key, ending in self.children.wait(timeout):
-            self.say_result(result_of(self.items[key].stash[PLANNED], ending, self.context.place))
+            if key in self.items:
+                self.say_result(result_of(self.items[key].stash[PLANNED], ending, self.context.place))
+            else:
+                told = next((message for message in ending.messages if "end" not in message), {})
+                self.voice.say(kind="facts", facts=told)
 
 
 def host(session: Session) -> int:

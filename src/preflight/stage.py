@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from preflight import boot
-from preflight.config import Import
+from preflight.config import Config, Import
 from preflight.system.kernel import nameless_file
 from preflight.system.modules import Imported, Outcome
 
+BOOT = str(Path(__file__).with_name("boot.py"))
 # A module that has hung is killed a moment after its deadline, when the watchdog inside has written the stack.
 _GRACE = 0.3
 _FORK_HOSTILE = ("jax", "tensorflow", "ray")
@@ -48,7 +48,7 @@ class Stage:
         orders, self._orders = os.pipe()
         arguments = [self._lent, str(self._root), str(self._trace), str(facts), str(orders), *words]
         self._process = subprocess.Popen(
-            [self._python, boot.__file__, "stage", *arguments],
+            [self._python, BOOT, "stage", *arguments],
             cwd=self._root,
             stdin=subprocess.DEVNULL,
             stdout=self._output,
@@ -146,6 +146,11 @@ class Stage:
         self._rest = b""
         self.close()
         self._begin()
+
+
+def start_stage(config: Config, lent: str) -> Stage:
+    """Start the stage of a config in this interpreter; `lent` is what `boot` is to lend it."""
+    return Stage(config.imports, config.root, config.deadline, python=sys.executable, lent=lent)
 
 
 def _story(chain: Sequence[tuple[str, str, Sequence[tuple[str, int, str]]]]) -> dict[str, Any]:

@@ -10,6 +10,13 @@ from preflight.model import Finding, Severity
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
+# What a check needs that wants all that the config imports.
+ALL_IMPORTS = "*"
+
+
+class ChildFailed(Exception):
+    """A function that `fresh` ran raised, or its process died; the text says which and where."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
@@ -33,7 +40,7 @@ def check(
     """Say about a check what plain pytest has no word for.
 
     `timeout` is its deadline in seconds (default: the config's `deadline`). `needs` names modules that it uses: it runs where
-    they are imported already, and is SKIPPED where they cannot be. `per` names a list in the config (`imports`, `data`,
+    they are imported already, and is SKIPPED where they cannot be; `needs="*"` is all that the config imports. `per` names a list in the config (`imports`, `data`,
     `paths`, `system.ports`, …): the check runs once for each entry and gets it as the argument `entry`; `per="gpu"` runs it
     once for each device and gives the index as `device`. `when` names a key of the config (`seeds.step`): without
     it the check does not take part, with it the check counts as asked for. `tags` can be selected with `--tag`.

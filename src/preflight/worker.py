@@ -6,31 +6,40 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from preflight import boot, discovery
 from preflight import config as configuration
-from preflight.collect import Context
+from preflight import discovery
 from preflight.config import Config
-from preflight.front import Front
-from preflight.served import Served
-from preflight.session import Request, Voice, host
+from preflight.request import Request
+from preflight.stage import start_stage
 from preflight.system.kernel import adopt_orphans
 from preflight.system.modules import Imported, Outcome
+
+# Imports a module within so many seconds and returns what is to be told of it.
+Attempt = Callable[[str, float], Mapping[str, Any]]
 
 
 def work(path: Sequence[str]) -> None:
     """Be a worker: read a request from standard input, answer on standard output; `path` is `sys.path` as the job has it."""
-    voice = Voice(os.dup(1))
+    wire = os.dup(1)
     os.dup2(2, 1)
     adopt_orphans()
     request = Request(**json.loads(sys.stdin.buffer.readline()))
     with tempfile.TemporaryDirectory(prefix="preflight-", ignore_cleanup_errors=True) as scratch:
-        config, context = _prepare(request, scratch)
-        front = Front(replace(request, scratch=scratch), config, voice, context)
+        config = _config(request)
+        stage = start_stage(config, request.lent) if config.imports and not request.plan_only else None
+        # The stage is at work by now; pytest, which takes a while to load, is needed from here on.
+        from preflight.collect import Context
+        from preflight.front import Front
+        from preflight.session import Voice, host
+
+        voice = Voice(wire)
+        context = Context(config, Path(scratch), request.place, trusted=discovery.builtin())
+        front = Front(replace(request, scratch=scratch), config, voice, context, stage)
         context.path = path if sys.flags.safe_path else [str(config.root), *path]
         code = host(front)
         front.close()
@@ -39,15 +48,21 @@ def work(path: Sequence[str]) -> None:
 
 
 def serve(
-    order: bytes, answers: int, trace: int, path: Sequence[str], went: Mapping[str, Mapping[str, Any]]
+    order: bytes, answers: int, path: Sequence[str], went: Mapping[str, Mapping[str, Any]], attempt: Attempt
 ) -> NoReturn:
     """Go on as the session of the stage, once the modules are imported; called by `boot`.
 
-    `went` says how the imports of this process went; the order names those that are left out since they kill it.
+    `went` says how the imports of this process went, and `attempt` imports one more; the order names those that are left out since
+    they kill it.
     """
+    from preflight.collect import Context
+    from preflight.served import Served
+    from preflight.session import Voice, host
+
     told = json.loads(order)
     request = Request(**told["request"])
-    config, context = _prepare(request, request.scratch)
+    config = _config(request)
+    context = Context(config, Path(request.scratch), request.place, trusted=discovery.builtin())
     sys.path[:] = path
     for name, outcome in told["known"].items():
         context.imported[name] = Imported(name=name, outcome=Outcome(outcome))
@@ -55,17 +70,13 @@ def serve(
         context.imported[name] = Imported.from_facts({**facts, "name": name})
     for name in told["needs"]:
         if name not in context.imported:
-            boot.tell(answers, {"importing": name, "output_from": os.fstat(1).st_size})
-            facts = boot.import_one(name, config.deadline, trace)
-            boot.tell(answers, facts)
-            context.imported[name] = Imported.from_facts({**facts, "name": name})
+            context.imported[name] = Imported.from_facts({**attempt(name, config.deadline), "name": name})
     served = Served(request, config, Voice(answers), context)
-    served.ends = (answers, trace)
+    served.ends = (answers, 2)
     host(served)
     os._exit(0)
 
 
-def _prepare(request: Request, scratch: str) -> tuple[Config, Context]:
+def _config(request: Request) -> Config:
     source = Path(request.source) if request.source else None
-    config = replace(configuration.load(source, text=request.text), root=Path(request.root))
-    return config, Context(config, Path(scratch), request.place, trusted=discovery.builtin())
+    return replace(configuration.load(source, text=request.text), root=Path(request.root))

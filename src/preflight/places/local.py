@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from preflight import boot, wire
+from preflight import wire
 from preflight.errors import UserError
+from preflight.stage import BOOT
 from preflight.system.kernel import adopt_orphans, children_of, process_state
 
 # What preflight needs at the place; where the job's interpreter is another one, these are lent to it and nothing else is.
@@ -53,7 +54,7 @@ class Local:
         lent = _lend(_LENT if python and not _is_this(python) else _LENT[:1])
         try:
             self._process = subprocess.Popen(
-                [python or sys.executable, boot.__file__, "worker", lent],
+                [python or sys.executable, BOOT, "worker", lent],
                 cwd=request["root"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
