@@ -23,6 +23,12 @@ BAD_FILES = {
         "the repository came without git-lfs, so that only a few lines of text ({size} bytes) stand for the content",
         "Fetch the content, in the repository:\n    cd {repository} && git lfs install && git lfs pull",
     ),
+    "copied pointer": (
+        "lfs-pointer",
+        "is a Git LFS pointer in place of the file",
+        "it was taken from a repository's page or archive, where only a few lines of text ({size} bytes) stand for it",
+        "Fetch the file itself, from a clone of its repository:\n    git lfs pull",
+    ),
     "page": (
         "web-page",
         "is a web page in place of the file",
@@ -177,8 +183,10 @@ def _count(entry: Data, number: int, wanted: str, fix: str) -> Finding:
 
 def _bad(entry: Data, trouble: str, paths: list[str], number: int) -> Finding:
     """Say one thing of all files that have it in common, naming the first."""
-    name, words, cause, fix = BAD_FILES.get(trouble, UNREADABLE)
     first = Path(paths[0])
+    if trouble == "pointer" and not files.repository_of(first):
+        trouble = "copied pointer"
+    name, words, cause, fix = BAD_FILES.get(trouble, UNREADABLE)
     facts = {**_facts(first), "error": trouble, "where": quote(str(first.parent if len(paths) > 1 else first))}
     shown = os.path.relpath(first)
     some = (str(first) if shown.startswith("..") else shown) + (
@@ -199,7 +207,7 @@ def _bad(entry: Data, trouble: str, paths: list[str], number: int) -> Finding:
 def _facts(path: Path) -> dict[str, object]:
     """Return what the texts above may name."""
     facts: dict[str, object] = {"first": quote(str(path)), "uid": os.geteuid(), "size": 0, "owner": "?", "mode": "?"}
-    facts["repository"] = quote(str(files.repository_of(path) or path.parent))
+    facts["repository"] = quote(str(files.repository_of(path) or ""))
     facts["target"] = os.readlink(path) if os.path.islink(path) else ""
     seen = files.look_at(path)
     if seen.kind in (Kind.FILE, Kind.FOLDER):

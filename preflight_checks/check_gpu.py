@@ -18,13 +18,13 @@ SILENT = {
         "no-driver",
         "no NVIDIA driver is installed here",
         "{error}, and there is no device file below /dev",
-        "Run on a machine with a GPU; in a container, pass it in:\n    docker run --gpus all ...",
+        "Run on a machine with a GPU; Docker shows its GPUs with `--gpus all`",
     ),
     Driver.NOT_LOADED: (
         "no-driver",
         "the NVIDIA driver is not loaded",
         "{error}; device files: {nodes}; kernel module: {loaded}",
-        "Load it; in a container, pass the devices and libraries in with `--gpus all`:\n    sudo modprobe nvidia",
+        "Load it; in a container, have Docker bring the library in with `--gpus all`:\n    sudo modprobe nvidia",
     ),
     Driver.MISMATCH: (
         "driver-mismatch",

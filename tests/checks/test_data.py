@@ -249,8 +249,10 @@ def test_a_single_empty_file(tmp_path: Path, judge: Any) -> None:
 
 def test_a_git_lfs_pointer(tmp_path: Path, judge: Any) -> None:
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4cac\nsize 437951328\n"
-    write(tmp_path, ".git/config", "weights/model.safetensors")
+    write(tmp_path, "weights/model.safetensors")
     (tmp_path / "weights/model.safetensors").write_bytes(pointer)
+    assert "from a clone" in only(judge("weights/model.safetensors")).fix
+    write(tmp_path, ".git/config")
     finding = only(judge("weights/model.safetensors"))
     assert finding.id == "data.lfs-pointer"
     assert f"cd {tmp_path} && git lfs" in finding.fix

@@ -213,7 +213,9 @@ class _Pattern:
     """A pattern such as `**/*.{png,jpg}`, matched against the names on the way from the folder to a file."""
 
     def __init__(self, pattern: str) -> None:
-        self.patterns = [[_part(part) for part in each.split("/") if part] for each in _alternatives(pattern)]
+        # `**` at the end stands for every file below.
+        ended = [each + "/*" if each.endswith("**") else each for each in _alternatives(pattern)]
+        self.patterns = [[_part(part) for part in each.split("/") if part] for each in ended]
         self.depth = max(float("inf") if None in parts else len(parts) for parts in self.patterns)
 
     def matches(self, names: Sequence[str]) -> bool:
@@ -244,7 +246,7 @@ def _fits(parts: Sequence[re.Pattern[str] | None], names: Sequence[str]) -> bool
         return not names
     first, rest = parts[0], parts[1:]
     if first is None:
-        return not rest or any(_fits(rest, names[skipped:]) for skipped in range(len(names)))
+        return any(_fits(rest, names[skipped:]) for skipped in range(len(names)))
     return bool(names) and first.match(names[0]) is not None and _fits(rest, names[1:])
 
 

@@ -137,12 +137,13 @@ def read_torch_build() -> TorchBuild | None:
     spec = importlib.util.find_spec("torch")
     if spec is None or not spec.origin:
         return None
-    facts = _constants(Path(spec.origin).with_name("version.py"))
+    file = Path(spec.origin).with_name("version.py")
+    facts = _constants(file)
     return TorchBuild(
         version=str(facts.get("__version__") or ""),
         cuda=str(facts.get("cuda") or ""),
         hip=str(facts.get("hip") or ""),
-        file=spec.origin,
+        file=str(file),
         from_conda=any(Path(sys.prefix, "conda-meta").glob("pytorch-*.json")),
     )
 
