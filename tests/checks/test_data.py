@@ -13,6 +13,7 @@ import pytest
 
 from preflight.config import Data, Files, Location
 from preflight.model import Finding, Severity
+from preflight.testing import run_check
 
 AT = Location("foo.yaml", 3, "preflight.data[0]")
 AS_USER = 'set -- setpriv --bounding-set=-dac_override,-dac_read_search "$@"'
@@ -294,3 +295,11 @@ def test_nothing_is_changed(tmp_path: Path, judge: Any) -> None:
     before = [(path, path.stat().st_mtime_ns) for path in sorted(tmp_path.rglob("*"))]
     assert not judge()
     assert [(path, path.stat().st_mtime_ns) for path in sorted(tmp_path.rglob("*"))] == before
+
+
+def test_as_a_run_sees_it(tmp_path: Path) -> None:
+    write(tmp_path, "data/a.png")
+    entries = [{"path": "data"}, {"path": "gone"}, {"path": "s3://bucket/x"}]
+    results = run_check("data.is-readable", {"preflight": {"data": entries}}, root=tmp_path)
+    assert [result.status.name for result in results] == ["PASSED", "FAILED", "SKIPPED"]
+    assert results[1].findings[0].line == 4

@@ -14,6 +14,7 @@ import pytest
 from preflight.config import Location, PathEntry
 from preflight.model import Finding
 from preflight.system import disk
+from preflight.testing import run_check
 
 AT = Location("foo.yaml", 5, "preflight.paths[0]")
 AS_USER = 'set -- setpriv --bounding-set=-dac_override,-dac_read_search "$@"'
@@ -257,3 +258,10 @@ def test_what_a_killed_run_left_goes_after_an_hour(out: Path, judge: Any) -> Non
     os.utime(old, (time.time() - 4000, time.time() - 4000))
     assert not judge()
     assert os.listdir(out) == [new.name]
+
+
+def test_as_a_run_sees_it(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("")
+    entries = [{"path": "out", "access": "write", "free": "1kB"}, {"path": "log", "access": "write"}]
+    results = run_check("paths.is-usable", {"preflight": {"paths": entries}}, root=tmp_path)
+    assert [result.status.name for result in results] == ["PASSED", "FAILED"]

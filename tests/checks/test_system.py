@@ -13,6 +13,7 @@ import pytest
 
 from preflight.config import Config, Location, System
 from preflight.model import Finding, Severity
+from preflight.testing import run_check
 
 AT = Location("foo.yaml", 7, "preflight.system")
 OFFLINE = 'set -- unshare --net "$@"'
@@ -276,3 +277,11 @@ def test_a_proxy_that_is_gone(checks: ModuleType, monkeypatch: pytest.MonkeyPatc
     finding = only(list(checks.check_host_can_be_reached("hub.invalid:443", asking())))
     assert finding.id == "system.host-refused"
     assert f"the proxy 127.0.0.1:{port}" in finding.cause
+
+
+def test_as_a_run_sees_it(server: str, tmp_path: Path) -> None:
+    taken = int(server.rpartition(":")[2])
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        free = gone.getsockname()[1]
+    results = run_check("system.port-is-free", {"preflight": {"system": {"ports": [taken, free]}}}, root=tmp_path)
+    assert [result.status.name for result in results] == ["FAILED", "PASSED"]

@@ -1,11 +1,14 @@
 """What only a later version looks at is named, and nothing else is."""
 
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from preflight.config import Config, Data, Files, Location, Values
+from preflight.model import Status
+from preflight.testing import run_check
 
 
 @pytest.fixture
@@ -43,3 +46,9 @@ def test_what_is_answered_is_not_named(checks: ModuleType) -> None:
 def test_whole_sections_are_named(name: str, checks: ModuleType) -> None:
     with pytest.raises(pytest.skip.Exception, match="later version"):
         getattr(checks, f"check_{name}")()
+
+
+def test_as_a_run_sees_it(tmp_path: Path) -> None:
+    (result,) = run_check("unanswered.rehearsal", {"preflight": {"rehearsal": {"command": "true"}}}, root=tmp_path)
+    assert result.status is Status.SKIPPED
+    assert result.asked
