@@ -95,6 +95,7 @@ def test_nothing_asked_and_nothing_there(checks: ModuleType, in_world: Any) -> N
 def test_nothing_asked_and_two_devices(checks: ModuleType, in_world: Any, driver: Any) -> None:
     finding = only(in_world(driver(0), checks.check_driver_answers, Config()))
     assert finding.severity is Severity.INFO
+    assert finding.id == "gpu.seen"
     assert finding.message == "2 GPUs: Tesla T4, Tesla T4, driver 470.82.01"
 
 
