@@ -18,9 +18,9 @@ def data(experiment, root):
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def check_every_digit_occurs(split, data, experiment, config):
+def check_every_digit_occurs(split, data, experiment, settings):
     """Both splits hold every digit often enough."""
-    wanted = config.checks["digits"]["per_class"]
+    wanted = settings["per_class"]
     with (data / "labels.csv").open(encoding="utf-8") as file:
         count = Counter(int(row["label"]) for row in csv.DictReader(file) if row["split"] == split)
     rare = {digit: count[digit] for digit in range(experiment["data"]["classes"]) if count[digit] < wanted}
