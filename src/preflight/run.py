@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
@@ -64,17 +64,18 @@ def run(
     began, started = time.time(), datetime.now(UTC)
     hearing = _Hearing(watcher)
     interrupted = False
-    with _terminable():
+    with _interruptible():
         place = Local(_request(config, selection), python=config.python)
         try:
-            hearing.listen(place, _patience(config))
+            try:
+                hearing.listen(place, _patience(config))
+            finally:
+                place.close()
         except KeyboardInterrupt:
             interrupted = True
-        finally:
-            with _deaf():
-                place.close()
-                if watcher is not None:
-                    watcher.close()
+            place.close()
+        if watcher is not None:
+            watcher.close()
     results = hearing.results_at_end(place.last_words, interrupted)
     ordered = [_relative(result, began) for result in results]
     judged = verdict.apply_ignores(ordered, config.ignore, date.today(), selection.whole and not interrupted)
@@ -186,32 +187,27 @@ def _relative(result: Result, began: float) -> Result:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """Take SIGTERM as Ctrl-C: a scheduler that ends the job is to see what is known as well."""
+def _interruptible() -> Iterator[None]:
+    """Turn the first Ctrl-C or SIGTERM into KeyboardInterrupt and be deaf to all that follow.
+
+    A scheduler that ends the job is to see what is known as well, and a second Ctrl-C must not break off the tidying up. After an
+    interruption the process stays deaf: all that is left to do is to show the report.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    interrupted = False
 
     def interrupt(*_: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    with _handling({signal.SIGTERM: interrupt}):
-        yield
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Let no second Ctrl-C break off the tidying up, which takes less than two seconds."""
-    with _handling({signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.SIG_IGN}):
-        yield
-
-
-@contextmanager
-def _handling(handlers: Mapping[signal.Signals, Callable[..., object] | signal.Handlers]) -> Iterator[None]:
     try:
-        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        before = {number: signal.signal(number, interrupt) for number in numbers}
     except ValueError:  # not in the main thread, where no handler can be set
-        yield
-        return
-    try:
-        yield
-    finally:
+        before = {}
+    yield
+    if not interrupted:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ class Local:
         if python and not _is_this(python):
             _ask_version(python)
         adopt_orphans()
+        self._strangers = set(children_of(os.getpid()))
         self.last_words = ""
         lent = _lend(_LENT if python and not _is_this(python) else _LENT[:1])
         try:
@@ -109,36 +111,33 @@ class Local:
     def close(self) -> None:
         """End the worker and everything that it started; what the kernel holds is left behind."""
         assert self._process.stdin is not None
-        try:
+        with suppress(BrokenPipeError):
             self._process.stdin.close()  # a living worker takes this as the order to kill its children
-        except BrokenPipeError:
-            pass
         try:
             self._process.wait(timeout=0.5)
         except subprocess.TimeoutExpired:
             _kill(self._process.pid)
         until = time.monotonic() + 1.0
-        while (
-            left := [pid for pid in children_of(os.getpid()) if process_state(pid) != "D"]
-        ) and time.monotonic() < until:
+        while (left := self._left()) and time.monotonic() < until:
             for pid in left:
                 _kill(pid)
-                try:
+                with suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
-                except ChildProcessError:
-                    pass
             time.sleep(0.01)
         for stream in (self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()
 
+    def _left(self) -> list[int]:
+        """Return the processes that came to this one since the worker started, and that the kernel would let go."""
+        found = set(children_of(os.getpid())) - self._strangers
+        return [pid for pid in found if process_state(pid) != "D"]
+
 
 def _kill(pid: int) -> None:
     for kill in (os.killpg, os.kill):
-        try:
+        with suppress(ProcessLookupError, PermissionError):
             kill(pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
 
 
 def _internal(code: int, errors: bytes) -> str:
