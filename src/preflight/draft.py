@@ -107,13 +107,12 @@ def _flow(value: Any) -> str:
 def _read(scripts: Sequence[Path], root: Path) -> Program:
     try:
         return read_program(scripts, root)
-    except SyntaxError as error:
-        where = f"{error.filename}:{error.lineno}"
-        raise UserError(f"this is no Python: {error.msg}", where=where) from None
     except OSError as error:
         raise UserError(f"the script cannot be read: {error.strerror}", where=str(error.filename)) from None
-    except ValueError as error:
-        raise UserError(f"this is no Python: {error}", where=", ".join(map(str, scripts))) from None
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        where = f"{error.filename}:{line}" if isinstance(error, SyntaxError) and line else ", ".join(map(str, scripts))
+        raise UserError(f"this is no Python: {getattr(error, 'msg', error)}", where=where) from None
 
 
 def _imports(program: Program, root: Path) -> Iterator[str | Entry]:

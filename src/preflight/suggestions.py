@@ -165,23 +165,24 @@ def _used(use: Use, settings: Sequence[Setting], defaults: Mapping[str, Origin],
 
 
 def _texts(origin: Origin, settings: Sequence[Setting]) -> tuple[str, str] | None:
-    """Return how the section writes the origin and what it is now; None where a part is not known."""
-    written = actual = ""
+    """Return how the section writes the origin and what it is now, up to the first part that is not known."""
+    written = actual = tail = ""
+    is_whole = origin.whole
     for part in origin.parts:
+        found = [] if isinstance(part, str) else _named(part, settings)
         if isinstance(part, str):
+            tail = part
             written, actual = written + part, actual + part
-            continue
-        found = _named(part, settings)
-        if len(found) != 1 or not isinstance(found[0].value, str | int):
-            return None
-        written, actual = written + (found[0].reference or str(found[0].value)), actual + str(found[0].value)
-    last = origin.parts[-1]
-    if not origin.whole and isinstance(last, str):
-        if "/" not in last:
-            return None
-        surplus = len(last) - last.rindex("/")
-        written, actual = written[:-surplus], actual[:-surplus]
-    return written, actual
+        elif len(found) == 1 and isinstance(found[0].value, str | int):
+            tail = ""
+            written, actual = written + (found[0].reference or str(found[0].value)), actual + str(found[0].value)
+        else:
+            is_whole = False
+            break
+    if is_whole or not tail:
+        return (written, actual) if written else None
+    surplus = len(tail) - tail.rfind("/")
+    return (written[:-surplus], actual[:-surplus]) if "/" in tail else None
 
 
 def _existing_folder(written: str, actual: str, root: Path) -> tuple[str, str]:

@@ -22,7 +22,7 @@ _SAME = frozenset({
     "rstrip", "lstrip", "to_absolute_path",
 })
 _JOINS = frozenset({"join", "joinpath", "Path", "PurePath"})
-_PARTS = frozenset({"dirname", "with_suffix", "with_name", "enumerate"})
+_BELOW = LISTS - {"listdir"} | {"dirname", "with_suffix", "with_name", "enumerate"}
 # fmt: on
 
 Part = str | tuple[str, ...]
@@ -118,18 +118,20 @@ class Flow:
 
     def attribute(self, node: ast.Attribute, event: Event) -> set[Origin]:
         """Return what `self.name`, `path.parent` or `config.key` is."""
-        if dotted(node).partition(".")[0] == "self" and (found := self.values.get(("self", node.attr))):
+        if dotted(node.value) == "self" and (found := self.values.get(("self", node.attr))):
             return found
-        if (event.source.path, dotted(node).partition(".")[0]) in self.modules:
+        if self._is_module(node.value, event):
             return set()
         base = self.origins(node.value, event)
-        if node.attr in ("parent", "name", "stem", "suffix", "parents"):
+        if node.attr in ("parent", "parents") and base:
             return _cut(base)
-        return self.below(node.value, node.attr, event)
+        if not base or any(origin.key for origin in base):
+            return self.below(base, node.attr)
+        return base if node.attr == "path" else set()
 
-    def below(self, base: ast.expr, name: str, event: Event) -> set[Origin]:
+    def below(self, base: set[Origin], name: str) -> set[Origin]:
         """Return the config key that `base[name]` or `base.name` is; an unknown base counts as the whole config."""
-        keys = [origin.key for origin in self.origins(base, event) if origin.key]
+        keys = [origin.key for origin in base if origin.key]
         return {Origin(((*key, name),)) for key in keys or [()]}
 
     def returned(self, node: ast.Call, event: Event) -> set[Origin]:
@@ -140,12 +142,14 @@ class Flow:
         found: set[Origin] = set()
         match node.func, node.args:
             case ast.Attribute(attr="get", value=base), [ast.Constant(value=str(key)), *default]:
-                found = self.below(base, key, event).union(*(self.origins(each, event) for each in default))
+                found = self.below(self.origins(base, event), key).union(
+                    *(self.origins(each, event) for each in default)
+                )
             case ast.Name(id="getattr"), [base, ast.Constant(value=str(key)), *_]:
-                found = self.below(base, key, event)
+                found = self.below(self.origins(base, event), key)
             case _ if name in _JOINS and len(arguments) + bool(receiver) > 1:
                 found = _joined([*([receiver] if receiver else []), *arguments])
-            case _ if name in _SAME or name in LISTS or name in _PARTS:
+            case _ if name in _SAME or name in _BELOW:
                 found = receiver or (arguments[0] if arguments else set())
                 found = found if name in _SAME else _cut(found)
             case _:
@@ -283,7 +287,7 @@ def _merged(left: tuple[Part, ...], right: tuple[Part, ...]) -> tuple[Part, ...]
 def _subscript(flow: Flow, node: ast.Subscript, event: Event) -> set[Origin]:
     match node.slice:
         case ast.Constant(value=str(name)):
-            return flow.below(node.value, name, event)
+            return flow.below(flow.origins(node.value, event), name)
     return _cut(flow.origins(node.value, event))
 
 

@@ -1,0 +1,242 @@
+import textwrap
+
+import pytest
+
+from preflight.system.code import parse_file
+from preflight.system.uses import Act, read_behaviour
+
+
+@pytest.fixture
+def behaviour(tmp_path):
+    def read(*texts):
+        paths = []
+        for number, text in enumerate(texts):
+            path = tmp_path / f"file{number}.py"
+            path.write_text(textwrap.dedent(text))
+            paths.append(path)
+        return read_behaviour([parse_file(path) for path in paths])
+
+    return read
+
+
+def said(behaviour, act):
+    """Return the paths of one act: keys as `<a.b>`, `…` where more follows."""
+    return {
+        "".join(part if isinstance(part, str) else f"<{'.'.join(part)}>" for part in use.origin.parts)
+        + ("" if use.origin.whole else "…")
+        for use in behaviour.uses
+        if use.act is act
+    }
+
+
+KEEPER = """
+class Keeper:
+    def __init__(self, root):
+        self.root = root
+    def read(self):
+        open(self.root)
+Keeper(cfg['train'])
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("open(cfg['train'])", "<train>"),
+        ("open(cfg['train'], 'rb')", "<train>"),
+        ("open(cfg['train'], mode='r')", "<train>"),
+        ("open(cfg['train'], encoding='utf-8')", "<train>"),
+        ("Path(cfg['train']).open()", "<train>"),
+        ("Path(cfg['train']).read_text()", "<train>"),
+        ("import numpy as np\nnp.load(cfg.data.train)", "<data.train>"),
+        ("import numpy as np\nnp.load(cfg['data']['train'])", "<data.train>"),
+        ("data = cfg['data']\ntorch.load(data['train'])", "<data.train>"),
+        ("import pandas as pd\npd.read_csv(cfg.get('train', 'x.csv'))", "<train>"),
+        ("pd.read_csv(getattr(cfg, 'train'))", "<train>"),
+        ("import os\npd.read_csv(os.path.join(cfg['root'], 'a', 'b.csv'))", "<root>/a/b.csv"),
+        ("pd.read_csv(Path(cfg['root']) / 'b.csv')", "<root>/b.csv"),
+        ("pd.read_csv(Path(cfg['root'], 'b.csv'))", "<root>/b.csv"),
+        ("pd.read_csv(cfg['root'] + '/b.csv')", "<root>/b.csv"),
+        ("pd.read_csv(f\"{cfg['root']}/b.csv\")", "<root>/b.csv"),
+        ("pd.read_csv(f\"{cfg['root']}/{name}.csv\")", "<root>/…"),
+        ("import os\nopen(os.path.expandvars(os.path.expanduser(cfg['train'])))", "<train>"),
+        ("import os\nos.walk(cfg['root'])", "<root>"),
+        ("import glob\nglob.glob(cfg['root'] + '/*/*.jpg')", "<root>/*/*.jpg"),
+        ("import glob\nfor f in sorted(glob.glob(cfg['train'])):\n    pd.read_parquet(f)", "<train>…"),
+        ("for name in ['a', 'b']:\n    open(cfg['root'] + '/' + name)", "<root>/a"),
+        ("def read(path):\n    return open(path)\nread(cfg['train'])", "<train>"),
+        ("def read(path=None):\n    return open(path)\nread(path=cfg['train'])", "<train>"),
+        (KEEPER, "<train>"),
+        ("def where():\n    return cfg['train']\nopen(where())", "<train>"),
+        ("a, b = cfg['x'], cfg['train']\nopen(b)", "<train>"),
+        ("p = cfg['train'] if cfg['x'] else cfg['y']\nopen(p)", "<train>"),
+        ("p = cfg['train'] or 'd.csv'\nopen(p)", "<train>"),
+        ("if (p := cfg['train']):\n    open(p)", "<train>"),
+        ("open('data/train.csv')", "data/train.csv"),
+        ("open(cfg.data.path)", "<data.path>"),
+        ("import os\nfor entry in os.scandir(cfg['root']):\n    open(entry.path)", "<root>…"),
+        ("import os\nfor name in os.listdir(cfg['root']):\n    open(os.path.join(cfg['root'], name))", "<root>/…"),
+        ("import os\nfor d, _, names in os.walk(cfg['root']):\n    [open(os.path.join(d, n)) for n in names]", "<root>…"),
+        ("import shutil\nshutil.copy(cfg['train'], '/tmp')", "<train>"),
+    ],
+)  # fmt: skip
+def test_reading_is_seen(behaviour, text, path):
+    found = behaviour(text)
+    assert path in said(found, Act.READ)
+    assert path not in said(found, Act.WRITE)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("open(cfg['out'], 'w')", "<out>"),
+        ("open(cfg['out'], mode='ab')", "<out>"),
+        ("Path(cfg['out']).open('w')", "<out>"),
+        ("Path(cfg['out']).mkdir(parents=True, exist_ok=True)", "<out>"),
+        ("Path(cfg['out']).parent.mkdir(exist_ok=True)", "<out>…"),
+        ("import os\nos.makedirs(cfg['out'], exist_ok=True)", "<out>"),
+        ("import torch\ntorch.save(state, f\"{cfg['out']}/epoch{epoch}.pt\")", "<out>/epoch…"),
+        ("import numpy as np\nnp.save(cfg['out'] + '/a.npy', x)", "<out>/a.npy"),
+        ("df.to_csv(cfg['out'])", "<out>"),
+        ("model.save_pretrained(args.out)", "<out>"),
+        ("from torch.utils.tensorboard import SummaryWriter\nSummaryWriter(cfg['out'])", "<out>"),
+        ("SummaryWriter(log_dir=cfg['out'])", "<out>"),
+        ("TrainingArguments(output_dir=cfg['out'])", "<out>"),
+        ("CIFAR10(cfg['out'], download=True)", "<out>"),
+        ("CIFAR10(root=cfg['out'], download=True)", "<out>"),
+        ("import shutil\nshutil.copy('a', cfg['out'])", "<out>"),
+    ],
+)
+def test_writing_is_seen(behaviour, text, path):
+    found = behaviour(text)
+    assert path in said(found, Act.WRITE)
+    assert path not in said(found, Act.READ)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "if os.path.isdir(cfg['out']) and len(os.listdir(cfg['out'])) > 0:\n    raise ValueError",
+        "if any(Path(cfg['out']).iterdir()):\n    sys.exit(1)",
+        "if os.listdir(cfg['out']):\n    raise RuntimeError",
+        "if os.path.exists(cfg['out']):\n    raise FileExistsError",
+        "if Path(cfg['out']).exists():\n    raise FileExistsError",
+        "os.makedirs(cfg['out'])",
+        "Path(cfg['out']).mkdir(parents=True)",
+    ],
+)
+def test_a_refused_folder_is_seen(behaviour, text):
+    assert "<out>" in said(behaviour("import os, sys\n" + text), Act.FRESH)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "if not os.listdir(cfg['out']):\n    raise ValueError",
+        "if len(os.listdir(cfg['out'])) == 0:\n    raise ValueError",
+        "if not os.path.exists(cfg['out']):\n    raise FileNotFoundError",
+        "if os.listdir(cfg['out']):\n    print('resuming')",
+        "if os.path.exists(cfg['out']) or force:\n    raise ValueError",
+        "if not os.path.exists(cfg['out']):\n    os.makedirs(cfg['out'])",
+        "os.makedirs(cfg['out'], exist_ok=True)",
+        "try:\n    os.mkdir(cfg['out'])\nexcept FileExistsError:\n    pass",
+    ],
+)
+def test_a_folder_that_may_be_there_is_not_refused(behaviour, text):
+    assert said(behaviour("import os\n" + text), Act.FRESH) == set()
+
+
+def test_a_switch_in_the_config_is_kept(behaviour):
+    found = behaviour("import os\nif os.listdir(cfg['out']) and not cfg.get('overwrite'):\n    raise ValueError")
+    assert [use.unless for use in found.uses if use.act is Act.FRESH] == [(("overwrite",),)]
+
+
+def test_files_held_open_and_fetched_names_are_seen(behaviour):
+    found = behaviour("import glob\na = [open(f) for f in glob.glob(cfg['shards'])]\nT.from_pretrained(cfg['name'])")
+    assert said(found, Act.HOLD) == {"<shards>…"}
+    assert said(found, Act.FETCH) == {"<name>"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model.train()",
+        "import json\njson.dump(x, f)",
+        "import os\nos.path.exists(cfg['train'])",
+        "open(path)",
+        "open(cfg['train'], mode)",
+        "x = cfg['train'].split('/')",
+        "torch.save(model)",
+        "import train\ntrain.load(x)",
+    ],
+)
+def test_what_says_nothing_of_a_path_is_passed_over(behaviour, text):
+    assert behaviour(text).uses == ()
+
+
+def test_what_stands_under_a_condition_is_not_certain(behaviour):
+    found = behaviour(
+        "open(cfg['a'])\nif cfg['b']:\n    open(cfg['b'])\ntry:\n    open(cfg['c'])\nexcept OSError:\n    pass"
+    )
+    assert {use.origin.key[0]: use.certain for use in found.uses} == {"a": True, "b": False, "c": False}
+
+
+def test_paths_are_followed_from_file_to_file(behaviour):
+    first = "from file1 import Pets\nPets(cfg['root'])"
+    second = "import os\nclass Pets:\n    def __init__(self, root):\n        self.names = os.listdir(root)"
+    assert said(behaviour(first, second), Act.READ) == {"<root>"}
+
+
+def test_names_in_different_functions_are_different(behaviour):
+    text = "def a():\n    p = cfg['x']\n    open(p)\ndef b():\n    p = cfg['y']\n    open(p, 'w')\n"
+    found = behaviour(text)
+    assert (said(found, Act.READ), said(found, Act.WRITE)) == ({"<x>"}, {"<y>"})
+
+
+def test_defaults_of_options_are_known(behaviour):
+    found = behaviour("p.add_argument('--data-dir', '-d', default='data/cifar')\np.add_argument('--n', default=3)")
+    assert {name: origin.parts for name, origin in found.defaults.items()} == {"data_dir": ("data/cifar",)}
+
+
+def test_variables_that_must_be_set_are_known(behaviour):
+    text = """
+    import os
+    from os import environ
+    a = os.environ["A"], environ["B"], os.environ.get("C"), os.getenv("D")
+    os.environ["E"] = "1"
+    e = os.environ["E"]
+    if a:
+        f = os.environ["F"]
+    os.environ.setdefault("G", "1")
+    g = os.environ["G"]
+    os.environ.update(H="1")
+    h = os.environ["H"]
+    """
+    assert behaviour(text).variables == ("A", "B")
+
+
+@pytest.mark.parametrize(
+    "text", ["m.cuda()", "m.to('cuda')", "torch.device('cuda')", "torch.zeros(3, device='cuda:0')"]
+)
+def test_cuda_is_seen_where_nothing_asks_for_it(behaviour, text):
+    assert behaviour(text).cuda
+    assert not behaviour(text, "import torch\nok = torch.cuda.is_available()").cuda
+    assert not behaviour(f"if fast:\n    {text}").cuda
+
+
+@pytest.mark.parametrize("text", ["print('cuda')", "m.to('cpu')", "x == 'cuda'", "torch.device(cfg['device'])"])
+def test_cuda_is_not_seen_elsewhere(behaviour, text):
+    assert not behaviour(text).cuda
+
+
+def test_calls_have_their_full_names(behaviour):
+    found = behaviour("import wandb as w\nfrom torch.hub import load\nw.init()\nload('x')\n")
+    assert {"wandb.init", "torch.hub.load"} <= found.calls
+    assert "wandb.init" not in behaviour("import wandb\nwandb.init(mode='offline')").calls
+
+
+def test_texts_that_feed_themselves_end(behaviour):
+    text = (
+        "p = cfg['a']\nfor i in x:\n    p = p + '/b'\n    p = p + p\nopen(p)\ndef f(q):\n    return f(q + '/c')\nf(p)\n"
+    )
+    assert any(use.origin.parts[0] == ("a",) for use in behaviour(text).uses)

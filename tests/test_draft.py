@@ -1,0 +1,189 @@
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from preflight import draft
+from preflight.config import load
+from preflight.document import parse, plain
+from preflight.errors import UserError
+
+
+@pytest.fixture
+def drafted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def make(code, config=""):
+        Path("train.py").write_text(textwrap.dedent(code))
+        text = textwrap.dedent(config)
+        section = draft.draft(text, Path("foo.yaml"), [Path("train.py")], tmp_path)
+        load(Path("foo.yaml"), text=text + draft.append(text, draft.write(section), "foo.yaml"))
+        return section
+
+    return make
+
+
+class TestDraft:
+    def test_an_empty_project_needs_nothing(self, drafted):
+        assert drafted("import os") == {}
+
+    def test_imports_are_listed_as_the_program_has_them(self, drafted):
+        code = """
+        import numpy
+        import yaml.loader
+        import email.nowhere
+        from absent_package.part import x
+        try:
+            import flash_attn
+        except ImportError:
+            pass
+        def export():
+            import absent_exporter
+            import packaging.version
+        """
+        assert drafted(code)["imports"] == [
+            "numpy",
+            "yaml",
+            "absent_package",
+            {"name": "flash_attn", "optional": True},
+            {"name": "absent_exporter", "optional": True},
+            "packaging",
+            "packaging.version",
+        ]
+
+    @pytest.mark.parametrize(
+        ("code", "config", "gpu"),
+        [
+            ("", "device: cuda\ngpus: 4\n", {"count": "${gpus}"}),
+            ("", "device: cuda\n", {"count": 1}),
+            ("", "device: cuda:3\n", {"count": 4}),
+            ("", "trainer: {accelerator: gpu, devices: 2}\n", {"count": "${trainer.devices}"}),
+            ("", "device: cuda\ndevices: [0, 1, 2]\n", {"count": 3}),
+            ("", "device: cuda\ngpus: auto\n", {"count": 1}),
+            ("m.cuda()", "lr: 1\n", {"count": 1}),
+            ("m.cuda()", "device: cpu\n", None),
+            ("", "device: cpu\ngpus: 4\n", None),
+            ("", "device: auto\n", None),
+            ("", "gpus: 4\n", None),
+        ],
+    )
+    def test_gpus_are_wanted_where_the_config_or_the_code_says_so(self, drafted, code, config, gpu):
+        assert drafted(code, config).get("gpu") == gpu
+
+    def test_ports_for_workers_are_listed_and_others_are_not(self, drafted):
+        config = "dist: {master_port: 29500}\nddp_port: '29501'\nport: 80\ndb_port: 5432\nmaster_addr: x\n"
+        assert drafted("", config)["system"] == {"ports": ["${dist.master_port}", "${ddp_port}"]}
+
+    def test_variables_that_are_set_now_are_listed(self, drafted, monkeypatch):
+        monkeypatch.setenv("DATA_ROOT", "/x")
+        monkeypatch.setenv("LOCAL_RANK", "0")
+        monkeypatch.delenv("ELSEWHERE", raising=False)
+        code = "import os\na = os.environ['DATA_ROOT'], os.environ['ELSEWHERE'], os.environ['LOCAL_RANK']"
+        assert drafted(code)["system"] == {"env": ["DATA_ROOT"]}
+
+    @pytest.mark.parametrize(
+        ("code", "config", "wanted"),
+        [
+            ("import wandb\nwandb.init()", "", True),
+            ("import wandb as w\ndef main():\n    w.init(project='x')", "wandb_project: x\n", True),
+            ("import wandb", "", False),
+            ("import wandb\nwandb.init(mode='disabled')", "", False),
+            ("import wandb\nwandb.init()", "wandb: {mode: offline}\n", False),
+            ("import wandb\nwandb.init()", "use_wandb: false\n", False),
+            ("import wandb\nwandb.init()", "wandb_interval: 0\n", True),
+            ("try:\n    import wandb\nexcept ImportError:\n    pass\nwandb.init()", "", False),
+            ("if x:\n    import wandb\n    wandb.init()", "", False),
+        ],
+    )
+    def test_credentials_are_wanted_where_the_program_surely_logs_in(self, drafted, code, config, wanted):
+        assert drafted(code, config).get("system") == ({"credentials": ["wandb"]} if wanted else None)
+
+    def test_files_that_are_held_open_count(self, drafted, tmp_path):
+        for number in range(300):
+            (tmp_path / f"{number}.bin").touch()
+        section = drafted("import glob\na = [open(f) for f in glob.glob(cfg['shards'])]", "shards: '*.bin'\n")
+        assert section["system"] == {"nofile": 400}
+        assert section["data"] == [{"path": "${shards}", "files": {"min": 300}}]
+
+    def test_a_lock_beside_the_config_is_listed(self, drafted, tmp_path):
+        (tmp_path / "requirements.txt").write_text("numpy==1.0\n")
+        assert drafted("")["packages"] == {"lock": "requirements.txt"}
+        (tmp_path / "uv.lock").write_text("")
+        assert drafted("")["packages"] == {"lock": "uv.lock"}
+
+    def test_the_cache_of_torch_hub_is_listed(self, drafted, tmp_path, monkeypatch):
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+        section = drafted("import torch\ntorch.hub.load_state_dict_from_url('file:///x')")
+        text = draft.write(section)
+        assert load(Path("foo.yaml"), text=text).paths[0].path == str(tmp_path / "cache")
+
+    def test_without_scripts_they_are_looked_for(self, drafted, tmp_path):
+        drafted("import numpy")
+        assert draft.draft("", None, [], tmp_path)["imports"] == ["numpy"]
+
+    @pytest.mark.parametrize("content", [b"def (", b"x = '\xff'", b"\0"])
+    def test_a_script_that_is_no_python_is_told(self, tmp_path, content):
+        (tmp_path / "train.py").write_bytes(content)
+        with pytest.raises(UserError, match=r"train\.py.*this is no Python"):
+            draft.draft("", None, [tmp_path / "train.py"], tmp_path)
+
+    def test_a_missing_script_is_told(self, tmp_path):
+        with pytest.raises(UserError, match=r"train\.py: the script cannot be read: No such file"):
+            draft.draft("", None, [tmp_path / "train.py"], tmp_path)
+
+
+class TestWrite:
+    def test_entries_stand_on_lines_of_their_own(self):
+        section = {
+            "imports": ["torch", "yaml"],
+            "data": [{"path": "${a}", "files": {"glob": "**/*.png", "min": 3}}],
+            "system": {"ports": ["${port}"]},
+        }
+        assert draft.write(section) == (
+            "preflight:\n  imports: [torch, yaml]\n  data:\n    - {path: '${a}', files: {glob: '**/*.png', min: 3}}\n"
+            "  system: {ports: ['${port}']}\n"
+        )
+
+    def test_long_lists_are_broken(self):
+        lines = draft.write({"imports": [f"module_{number}" for number in range(20)], "gpu": {"count": 1}}).splitlines()
+        assert max(map(len, lines)) < 100
+        assert lines[2] == "    - module_0"
+
+    def test_any_text_reads_back(self):
+        for text in ("a b", "a: b", "${x}", "ü", "'", "#x", "- x", "null", "1e-4", "x" * 200, "a\nb", "~/x", "*x", "{"):
+            section = {"paths": [{"path": text}], "system": {"env": [text]}}
+            assert plain(parse(draft.write(section), "")) == {"preflight": section}
+
+
+SECTION = "preflight:\n  imports: [torch]\n"
+
+
+class TestAppend:
+    @pytest.mark.parametrize(
+        ("text", "addition"),
+        [
+            ("", SECTION),
+            ("a: 1\n", "\n" + SECTION),
+            ("a: 1", "\n\n" + SECTION),
+            ("# only a comment", "\n\n" + SECTION),
+            ("a: 1 # note\n\n\n", "\n" + SECTION),
+            ("a: 1\r\nb: 2\r\n", ("\n" + SECTION).replace("\n", "\r\n")),
+            ("a: |+\n  text\n", SECTION),
+            ("a: .nan\n", "\n" + SECTION),
+        ],
+    )
+    def test_what_is_there_is_kept(self, text, addition):
+        assert draft.append(text, SECTION, "foo.yaml") == addition
+        kept = plain(parse(text + addition, ""))
+        assert kept.pop("preflight") == {"imports": ["torch"]}
+        assert repr(kept) == repr(plain(parse(text, "")))
+
+    def test_a_file_that_has_a_section_is_refused(self):
+        with pytest.raises(UserError) as raised:
+            draft.append("a: 1\npreflight:\n", SECTION, "foo.yaml")
+        assert str(raised.value).startswith("foo.yaml:2: there is a `preflight:` section already")
+
+    @pytest.mark.parametrize("text", ["{a: 1}", "a: 1\n...\n", "  a: 1\n", "a: |+\n  text", "a: >\n  text"])
+    def test_a_file_that_nothing_can_follow_is_refused(self, text):
+        with pytest.raises(UserError, match="nothing can be appended"):
+            draft.append(text, SECTION, "foo.yaml")
