@@ -78,7 +78,7 @@ def accuracy(model: DigitNet, split: TensorDataset) -> float:
 
 
 def one_step(seed: int) -> dict[str, Any]:
-    """Return the loss and the gradients of the first batch: all that an optimizer sees; preflight compares two calls."""
+    """Return loss and gradients of the first batch, all that an optimizer sees; preflight calls this twice."""
     torch.manual_seed(seed)
     settings = load_settings("config.yaml")
     model = new_model(settings)

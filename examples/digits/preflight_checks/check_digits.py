@@ -31,7 +31,7 @@ def check_every_digit_occurs(split, data, experiment, settings):
 def check_images_look_like_digits(data):
     """Every image is 8 x 8, with pixels from 0 to 16, and not blank.
 
-    A wrong shape stops the training at the first batch. Pixels beyond 16 do not: the network learns from them, and learns badly.
+    A wrong shape stops the training at the first batch. Pixels beyond 16 do not: the network learns, and learns badly.
 
         digits.shape    the array is no image of 8 x 8 pixels
         digits.pixels   a pixel is brighter than 16, or all are 0
