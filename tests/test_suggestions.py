@@ -166,6 +166,11 @@ def test_what_is_no_path_of_the_experiment_is_left_out(suggested, tmp_path, conf
     assert (found.data, found.paths) == ([], [])
 
 
+def test_one_path_under_two_keys_is_one_entry(suggested):
+    found = suggested("a: {dir: pets}\nb: {dir: '${a.dir}/'}\n", "import os\nos.listdir(cfg.b.dir)", pets__N_dot_jpg=2)
+    assert found.data == [{"path": "${a.dir}", "files": {"glob": "**/*.jpg", "min": 2}}]
+
+
 def test_an_ambiguous_key_is_left_alone(suggested):
     assert suggested("a: {path: x}\nb: {path: y}\n", "open(cfg['path'])").data == []
     assert suggested("a: {path: x}\n", "open(cfg['path'])").data == [{"path": "${a.path}"}]

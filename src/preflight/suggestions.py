@@ -97,12 +97,14 @@ def suggest_paths(settings: Sequence[Setting], behaviour: Behaviour, root: Path,
     """Return the entries that config and code suggest; nothing that is healthy now should fail by them."""
     texts = [setting for setting in settings if isinstance(setting.value, str)]
     known = [Candidate(each.reference or each.value, each.value, each.name) for each in texts]
-    candidates = {candidate.written: candidate for candidate in known}
+    candidates: dict[str, Candidate] = {}
+    for candidate in known:
+        candidates.setdefault(os.path.normpath(candidate.actual), candidate)
     switched_on = {setting.steps for setting in settings if setting.value}
     for use in behaviour.uses:
         if not any(_matches(key, steps) for key in use.unless for steps in switched_on):
             for candidate in _used(use, settings, behaviour.defaults, root):
-                _note(candidates.setdefault(candidate.written, candidate), use, candidate.pattern)
+                _note(candidates.setdefault(os.path.normpath(candidate.actual), candidate), use, candidate.pattern)
     suggested = Suggested()
     for candidate in candidates.values():
         is_source = source is not None and os.path.realpath(root / candidate.actual) == os.path.realpath(source)
