@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader
 
-from dataset import load_split
+from dataset import Digits
 from model import DigitNet
 from settings import load_settings
 
@@ -19,10 +19,10 @@ def new_model(settings: dict[str, Any]) -> DigitNet:
     return DigitNet(**settings["model"], classes=settings["data"]["classes"])
 
 
-def new_batches(settings: dict[str, Any]) -> DataLoader[Any]:
-    """Return the training set, shuffled anew in each epoch."""
-    split = load_split(Path(settings["data"]["root"]), "train")
-    return DataLoader(split, batch_size=settings["train"]["batch_size"], shuffle=True)
+def new_batches(settings: dict[str, Any], split: str) -> DataLoader[Any]:
+    """Return the batches of `train`, shuffled anew in each epoch, or of `val`."""
+    digits = Digits(Path(settings["data"]["root"]), split)
+    return DataLoader(digits, batch_size=settings["train"]["batch_size"], shuffle=split == "train")
 
 
 def loss_of(model: DigitNet, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -39,7 +39,7 @@ class Training:
         self.epoch = 0
         self.model = new_model(settings)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings["train"]["learning_rate"])
-        self.batches = new_batches(settings)
+        self.batches = new_batches(settings, "train")
 
     def step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
         """Learn from one batch and return its loss."""
@@ -69,12 +69,12 @@ class Training:
         torch.set_rng_state(state["random"])
 
 
-def accuracy(model: DigitNet, split: TensorDataset) -> float:
+def accuracy(model: DigitNet, batches: DataLoader[Any]) -> float:
     """Return the share of images whose digit is read correctly."""
-    images, labels = split.tensors
     model.eval()
     with torch.no_grad():
-        return float((model(images).argmax(dim=1) == labels).float().mean())
+        hits = [(model(images).argmax(dim=1) == labels) for images, labels in batches]
+    return float(torch.cat(hits).float().mean())
 
 
 def one_step(seed: int) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def one_step(seed: int) -> dict[str, Any]:
     torch.manual_seed(seed)
     settings = load_settings("config.yaml")
     model = new_model(settings)
-    loss = loss_of(model, *next(iter(new_batches(settings))))
+    loss = loss_of(model, *next(iter(new_batches(settings, "train"))))
     loss.backward()
     return {"loss": loss.item(), "gradients": {name: each.grad for name, each in model.named_parameters()}}
 
@@ -99,13 +99,14 @@ def main() -> None:
     training = Training(settings, settings["seed"])
     if options.resume:
         training.load(output / "last.pt")
-    validation = load_split(Path(settings["data"]["root"]), "val")
+    validation = new_batches(settings, "val")
     while training.epoch < settings["train"]["epochs"]:
         losses = [training.step(images, labels) for images, labels in training.batches]
         training.epoch += 1
+        mean_loss, score = sum(losses) / len(losses), accuracy(training.model, validation)
+        print(f"epoch {training.epoch}  loss {mean_loss:.3f}  accuracy {score:.3f}")
+        # Last, since a pass over the validation set draws from the random state that the checkpoint keeps.
         training.save(output / "last.pt")
-        mean_loss = sum(losses) / len(losses)
-        print(f"epoch {training.epoch}  loss {mean_loss:.3f}  accuracy {accuracy(training.model, validation):.3f}")
 
 
 if __name__ == "__main__":
