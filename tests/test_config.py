@@ -233,7 +233,7 @@ def test_an_unset_variable_is_told_where_it_stands(monkeypatch):
     with pytest.raises(UserError) as raised:
         config(text)
     assert str(raised.value) == (
-        "foo.yaml:1: train_csv: ${DATA_ROOT}: DATA_ROOT is neither a key of this file nor a set environment variable"
+        "foo.yaml:1: train_csv: ${DATA_ROOT}: DATA_ROOT is no key of this file, and not set in the environment"
     )
     monkeypatch.setenv("DATA_ROOT", "/d")
     assert config(text).data[0].path == "/d/train.csv"

@@ -51,8 +51,8 @@ def test_keys_that_are_numbers_are_found():
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("a: 1\nx: ${b}\n", "foo.yaml:2: x: ${b}: b is neither a key of this file nor a set environment variable"),
-        ("a: ${NO}/t\nx: ${a}\n", "foo.yaml:1: a: ${NO}: NO is neither a key"),
+        ("a: 1\nx: ${b}\n", "foo.yaml:2: x: ${b}: b is no key of this file, and not set in the environment"),
+        ("a: ${NO}/t\nx: ${a}\n", "foo.yaml:1: a: ${NO}: NO is no key of this file, and not set"),
         ("a: {b: 1}\nx: ${a.c}\n", "foo.yaml:2: x: ${a.c}: a.c is no key of this file"),
         ("x: [0, '${oc.env:NO}']\n", "foo.yaml:1: x[1]: ${oc.env:NO}: the environment variable NO is not set"),
         ("x: ${now:%Y}\n", "foo.yaml:1: x: ${now:%Y}: now is no resolver"),

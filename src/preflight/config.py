@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from preflight.document import Location, Node, parse, plain, read_text
+from preflight import document
+from preflight.document import Node, parse, plain, read_text
 from preflight.errors import UserError
 from preflight.references import References
 from preflight.scalars import (
@@ -43,28 +44,8 @@ from preflight.scalars import (
 )
 from preflight.schema import nearest, read_entry
 
-__all__ = [
-    "Code",
-    "Config",
-    "Data",
-    "Files",
-    "Gpu",
-    "Ignore",
-    "Import",
-    "Location",
-    "Packages",
-    "PathEntry",
-    "Rehearsal",
-    "Rows",
-    "Seeds",
-    "System",
-    "Values",
-    "asked",
-    "entries",
-    "label",
-    "load",
-]
-
+# What others say it by; `preflight.document` is the reader's own business.
+Location = document.Location
 NOWHERE = Location()
 DEFAULT_SOURCE = Path("preflight.yaml")
 
@@ -345,10 +326,10 @@ def label(entry: object) -> str:
 
 
 def _from_text(source: str, text: str, start: Path) -> Config:
-    document = parse(text, source)
-    references = References(document, source, os.environ)
-    written = document.value.get("preflight", Node(None, 0))
-    experiment = {key: child for key, child in document.value.items() if key != "preflight"}
+    root = parse(text, source)
+    references = References(root, source, os.environ)
+    written = root.value.get("preflight", Node(None, 0))
+    experiment = {key: child for key, child in root.value.items() if key != "preflight"}
     section = references.resolve(written, "preflight")
     config: Config = read_entry(
         Config,
@@ -356,9 +337,8 @@ def _from_text(source: str, text: str, start: Path) -> Config:
         Location(source, written.line, "preflight"),
     )
     rest = plain(references.resolve(Node(experiment, 1), "", strict=False))
-    root = _folder(config.root, start)
     python = "" if config.python == "python" else config.python
-    return replace(config, source=source, text=text, root=root, python=python, experiment=rest)
+    return replace(config, source=source, text=text, root=_folder(config.root, start), python=python, experiment=rest)
 
 
 def _folder(root: Path, start: Path) -> Path:

@@ -107,10 +107,10 @@ class References:
             return found
         if name in self._environment:
             return Node(self._environment[name], at.line)
-        what = "neither a key of this file nor a set environment variable"
-        if not _VARIABLE.fullmatch(name):
-            what = "no key of this file"
-        raise UserError(f"${{{reference}}}: {name} is {what}", where=str(at))
+        what = "is no key of this file"
+        if _VARIABLE.fullmatch(name):
+            what += ", and not set in the environment"
+        raise UserError(f"${{{reference}}}: {name} {what}", where=str(at))
 
     def _variable(self, argument: str, at: Location) -> str | None:
         name, comma, default = (part.strip() for part in argument.partition(","))
