@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(abspath $(VENV))/bin
 DIGITS = examples/digits
-PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP = $(BIN)/python -m pip install --disable-pip-version-check
 
 .PHONY: help setup example test check bench clean
 
@@ -39,9 +39,9 @@ $(BIN)/python:
 # torch first and by itself: the largest part, and the one whose build is worth choosing.
 $(VENV)/user: pyproject.toml $(DIGITS)/requirements.txt | $(BIN)/python
 	$(PIP) torch==2.13.0
-	$(PIP) --requirement $(DIGITS)/requirements.txt --editable .
+	$(PIP) --quiet --requirement $(DIGITS)/requirements.txt --editable .
 	@touch $@
 
 $(VENV)/developer: $(VENV)/user
-	$(PIP) --editable '.[dev]'
+	$(PIP) --quiet --editable '.[dev]'
 	@touch $@
