@@ -33,6 +33,12 @@ def blocks_of(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
+def commands_of(page: str) -> list[str]:
+    """Return the lines of a page's shell blocks, without comments."""
+    lines = "".join(blocks_of(page, "sh")).splitlines()
+    return [line.partition("#")[0].strip() for line in lines]
+
+
 def call(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command as a user would, and keep what it prints."""
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
@@ -78,9 +84,7 @@ def project_of(folder: Path, check: str) -> Path:
 
 
 def test_two_commands_set_up_everything() -> None:
-    (block,) = blocks_of("README.md", "sh")
-    commands = [line.partition("#")[0].strip() for line in block.splitlines()]
-    assert commands == ["make example", "make test"]
+    assert commands_of("README.md")[:2] == ["make example", "make test"]
     assert "make test " in (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8")
 
 
@@ -89,6 +93,19 @@ def test_the_example_is_checked(repository: Path) -> None:
         pytest.skip("the example needs torch and scikit-learn")
     done = call(["make", "example"], repository)
     assert done.returncode == 0, done.stdout
+    assert done.stdout.splitlines()[-1].startswith("GO ")
+
+
+def test_a_first_section_is_written_and_good(repository: Path) -> None:
+    if not find_spec("torch") or not find_spec("sklearn"):
+        pytest.skip("the example needs torch and scikit-learn")
+    folder = repository / "examples" / "digits"
+    experiment, _, _ = (folder / "config.yaml").read_text(encoding="utf-8").partition("preflight:")
+    (folder / "config.yaml").write_text(experiment, encoding="utf-8")
+    assert call(["python", "prepare.py"], folder).returncode == 0
+    for command in commands_of("README.md")[2:]:
+        done = call(shlex.split(command), folder)
+        assert done.returncode == 0, done.stdout
     assert done.stdout.splitlines()[-1].startswith("GO ")
 
 

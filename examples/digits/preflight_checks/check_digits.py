@@ -20,7 +20,7 @@ def data(experiment, root):
 @pytest.mark.parametrize("split", ["train", "val"])
 def check_every_digit_occurs(split, data, experiment, settings):
     """Both splits hold every digit often enough."""
-    wanted = settings["per_class"]
+    wanted = settings.get("per_class", 10)
     with (data / "labels.csv").open(encoding="utf-8") as file:
         count = Counter(int(row["label"]) for row in csv.DictReader(file) if row["split"] == split)
     rare = {digit: count[digit] for digit in range(experiment["data"]["classes"]) if count[digit] < wanted}
