@@ -33,10 +33,11 @@ SECTIONS = {
     "deadline": [],
 }
 
-words = st.sampled_from(
-    "torch>=2 50GB 1h30m 100k all read+write ${a} ${oc.env:HOME} ${ \\${x} ${a[0].b} ${${a}} a:80 >=8 \0 \ud7ff İ \u2028 🧪"
-    " = << !x &y *z 1e-4 2027-01-01 .. / ~".split(" ")
-)
+WORDS = """
+torch>=2 50GB 1h30m 100k all read+write ${a} ${oc.env:HOME} ${ \\${x} ${a[0].b} ${${a}} a:80 >=8 \0 \ud7ff İ 🧪
+= << !x &y *z 1e-4 2027-01-01 .. / ~
+"""
+words = st.sampled_from(WORDS.split())
 scalars = st.one_of(
     st.none(),
     st.booleans(),
@@ -125,7 +126,7 @@ def test_any_aliases(lines):
     is_answered(text + "preflight: {checks: {x: '${a0}'}}\n")
 
 
-@quick
+@settings(quick, max_examples=100)
 @given(st.integers(0, 400), st.sampled_from(["[", "{a: ", "${", "- "]))
 def test_any_depth(depth, sign):
     is_answered("preflight: " + ("\n" if sign == "- " else "") + sign * depth)

@@ -2,6 +2,9 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from preflight import draft
 from preflight.config import load
@@ -130,6 +133,58 @@ class TestDraft:
     def test_a_missing_script_is_told(self, tmp_path):
         with pytest.raises(UserError, match=r"train\.py: the script cannot be read: No such file"):
             draft.draft("", None, [tmp_path / "train.py"], tmp_path)
+
+
+yaml_values = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9), st.dates(), st.binary(max_size=3)
+    )
+    | st.sampled_from(
+        ["data/*", "**", "${a}", "${x.y}", "/", "~", "..", "cuda:1", "a\0b", "x" * 5000, "[", "org/name"]
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.one_of(st.text(max_size=4), st.integers(), st.sampled_from(["gpus", "out", "a"])), inner, max_size=3
+        )
+    ),
+    max_leaves=8,
+)
+KEYS = ["a", "out", "data", "device", "gpus", "master_port", "wandb", "name", "files"]
+CODE = """
+import os, glob, wandb
+from transformers import AutoModel
+wandb.init()
+AutoModel.from_pretrained(cfg["name"])
+for f in glob.glob(cfg["data"] + "/*/*.jpg"):
+    open(f)
+open(os.path.join(cfg["a"], "b", cfg["files"]))
+os.makedirs(f"{cfg['out']}/{cfg['a']}")
+x = [open(f) for f in cfg["files"]]
+"""
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.dictionaries(st.sampled_from(KEYS), yaml_values, max_size=5))
+def test_any_config_gives_a_section_that_loads(tmp_path_factory, values):
+    root = tmp_path_factory.getbasetemp()
+    (root / "train.py").write_text(CODE)
+    text = yaml.safe_dump(values, allow_unicode=True) if values else ""
+    section = draft.write(draft.draft(text, Path("foo.yaml"), [root / "train.py"], root))
+    try:
+        load(Path("foo.yaml"), text=text + draft.append(text, section, "foo.yaml"))
+    except UserError as told:
+        mistake = told
+    else:
+        return
+    # What the experiment's own values lack is theirs to mend; what we write is in order.
+    assert "${" in mistake.message or "references" in mistake.message, (section, mistake)
+
+
+def test_a_config_that_unfolds_to_billions_is_told(tmp_path):
+    text = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+    with pytest.raises(UserError, match="unfold"):
+        draft.draft(text, None, [], tmp_path)
 
 
 class TestWrite:

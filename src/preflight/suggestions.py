@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from preflight.document import Node
+from preflight.document import Node, child_key
 from preflight.references import References
 from preflight.system.flow import Origin
 from preflight.system.uses import Act, Behaviour, Use
@@ -71,26 +71,22 @@ class Suggested:
 
 def read_settings(root: Node, references: References) -> list[Setting]:
     """Return the single values of a config, `preflight:` left out, resolved where they can be."""
-    return [
-        setting
-        for key, child in root.value.items()
-        if key != "preflight"
-        for setting in _settings(child, (str(key),), str(key) if _KEY.fullmatch(str(key)) else "", references)
-    ]
+    experiment = {key: child for key, child in root.value.items() if key != "preflight"}
+    return list(_settings(references.resolve(Node(experiment, 1), "", strict=False), (), ""))
 
 
-def _settings(node: Node, steps: tuple[str, ...], reference: str, references: References) -> Iterator[Setting]:
+def _settings(node: Node, steps: tuple[str, ...], reference: str) -> Iterator[Setting]:
     if isinstance(node.value, dict):
         for key, child in node.value.items():
-            below = f"{reference}.{key}" if reference and _KEY.fullmatch(str(key)) else ""
-            yield from _settings(child, (*steps, str(key)), below, references)
+            name = str(key)
+            is_usable = _KEY.fullmatch(name) and (reference or not steps)
+            yield from _settings(child, (*steps, name), child_key(reference, name) if is_usable else "")
     elif isinstance(node.value, list):
         for index, child in enumerate(node.value):
-            below = f"{reference}[{index}]" if reference else ""
-            yield from _settings(child, (*steps, str(index)), below, references)
+            below = child_key(reference, index, index=True) if reference else ""
+            yield from _settings(child, (*steps, str(index)), below)
     else:
-        value = references.resolve(node, ".".join(steps), strict=False).value
-        yield Setting(steps, value, f"${{{reference}}}" if reference else "")
+        yield Setting(steps, node.value, f"${{{reference}}}" if reference else "")
 
 
 def suggest_paths(settings: Sequence[Setting], behaviour: Behaviour, root: Path, source: Path | None) -> Suggested:
@@ -107,8 +103,7 @@ def suggest_paths(settings: Sequence[Setting], behaviour: Behaviour, root: Path,
                 _note(candidates.setdefault(os.path.normpath(candidate.actual), candidate), use, candidate.pattern)
     suggested = Suggested()
     for candidate in candidates.values():
-        is_source = source is not None and os.path.realpath(root / candidate.actual) == os.path.realpath(source)
-        if not _NO_PATH.fullmatch(candidate.actual) and not is_source:
+        if not _NO_PATH.fullmatch(candidate.actual) and not _is_same(root / candidate.actual, source):
             _suggest(candidate, root, suggested)
     written = {entry["path"] for entry in suggested.paths}
     suggested.paths = [
@@ -268,6 +263,10 @@ def _count_files(folder: str, pattern: str) -> tuple[str, int]:
     suffix, number = suffixes.most_common(1)[0] if suffixes else ("", 0)
     is_plain = suffix and number * 2 >= suffixes.total() and re.fullmatch(r"\.\w+", suffix)
     return (f"**/*{suffix}", number) if is_plain else ("", suffixes.total())
+
+
+def _is_same(path: Path, source: Path | None) -> bool:
+    return source is not None and os.path.realpath(path) == os.path.realpath(source)
 
 
 def _is_above(path: str, root: Path) -> bool:

@@ -166,6 +166,12 @@ def test_broken_files_are_passed_over_and_a_broken_script_is_not(project):
         read_program([root / "bad.py"], root)
 
 
+def test_a_file_too_deep_for_python_is_no_python(project):
+    root = project(train="x = " + "-" * 100_000 + "1")
+    with pytest.raises((ValueError, SyntaxError)):
+        read_program([root / "train.py"], root)
+
+
 def test_modules_that_import_each_other_end(project):
     root = project(train="import one", one="import two\nimport a\n", two="import one\nimport b\n")
     assert list(imports(root)) == ["b", "a"]

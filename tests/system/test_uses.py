@@ -75,8 +75,8 @@ Keeper(cfg['train'])
         ("open('data/train.csv')", "data/train.csv"),
         ("open(cfg.data.path)", "<data.path>"),
         ("import os\nfor entry in os.scandir(cfg['root']):\n    open(entry.path)", "<root>…"),
-        ("import os\nfor name in os.listdir(cfg['root']):\n    open(os.path.join(cfg['root'], name))", "<root>/…"),
-        ("import os\nfor d, _, names in os.walk(cfg['root']):\n    [open(os.path.join(d, n)) for n in names]", "<root>…"),
+        ("import os\nfor n in os.listdir(cfg['root']):\n    open(os.path.join(cfg['root'], n))", "<root>/…"),
+        ("import os\nfor d, _, f in os.walk(cfg['root']):\n    [open(os.path.join(d, n)) for n in f]", "<root>…"),
         ("import shutil\nshutil.copy(cfg['train'], '/tmp')", "<train>"),
     ],
 )  # fmt: skip
@@ -240,3 +240,10 @@ def test_texts_that_feed_themselves_end(behaviour):
         "p = cfg['a']\nfor i in x:\n    p = p + '/b'\n    p = p + p\nopen(p)\ndef f(q):\n    return f(q + '/c')\nf(p)\n"
     )
     assert any(use.origin.parts[0] == ("a",) for use in behaviour(text).uses)
+
+
+@pytest.mark.parametrize(
+    "text", [" + ".join(["cfg['a']"] * 300), "cfg" + "['a']" * 150, "cfg" + ".a" * 300, "f(" * 60 + ")" * 60]
+)
+def test_deep_expressions_end(behaviour, text):
+    assert said(behaviour(f"x = {text}\nopen(cfg['b'])"), Act.READ) == {"<b>"}

@@ -51,7 +51,10 @@ class Program:
 
 def parse_file(path: Path) -> Source:
     """Return the file's syntax tree; raises SyntaxError, ValueError or OSError where there is none."""
-    return Source(path=path, tree=ast.parse(path.read_bytes(), str(path)))
+    try:
+        return Source(path=path, tree=ast.parse(path.read_bytes(), str(path)))
+    except (RecursionError, MemoryError):
+        raise ValueError("its expressions nest too deeply") from None
 
 
 def find_scripts(root: Path) -> list[Path]:
@@ -74,11 +77,11 @@ def read_program(scripts: Sequence[Path], root: Path) -> Program:
 
 def dotted(node: ast.AST) -> str:
     """Return `a.b.c` of such an expression, or an empty text."""
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute) and (base := dotted(node.value)):
-        return f"{base}.{node.attr}"
-    return ""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(names)]) if isinstance(node, ast.Name) else ""
 
 
 def is_main_guard(test: ast.expr) -> bool:

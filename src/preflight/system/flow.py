@@ -12,6 +12,7 @@ from preflight.system.code import Source, dotted, is_main_guard
 
 ROUNDS = 5
 _MOST_ORIGINS = 8
+_DEEPEST = 30
 
 # Calls by the last part of their name.
 # fmt: off
@@ -60,6 +61,7 @@ class Flow:
     def __init__(self, sources: Sequence[Source]) -> None:
         self.values: dict[tuple[object, str], set[Origin]] = {}
         self.defaults: dict[str, Origin] = {}
+        self._depth = 0
         self.modules: dict[tuple[Path, str], str] = {}
         self.functions: dict[str, list[Function]] = {}
         self.events = [event for source in sources for event in _events(source)]
@@ -110,7 +112,12 @@ class Flow:
     def origins(self, node: ast.AST | None, event: Event) -> set[Origin]:
         """Return what `node` may stand for."""
         rule = _RULES.get(type(node)) if node else None
-        return set(sorted(rule(self, node, event), key=str)[:_MOST_ORIGINS]) if rule else set()
+        if rule is None or self._depth > _DEEPEST:
+            return set()
+        self._depth += 1
+        found = rule(self, node, event)
+        self._depth -= 1
+        return set(sorted(found, key=str)[:_MOST_ORIGINS])
 
     def look_up(self, name: str, scopes: Scopes) -> set[Origin]:
         """Return what a name is bound to in the innermost scope that knows it."""
