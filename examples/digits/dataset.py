@@ -17,12 +17,13 @@ class Digits(Dataset[tuple[Tensor, int]]):
     def __init__(self, root: Path, split: str) -> None:
         with (root / "labels.csv").open(newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if row["split"] == split]
-        self.files = [root / split / row["file"] for row in rows]
+        self.folder = root / split
+        self.files = [row["file"] for row in rows]
         self.labels = [int(row["label"]) for row in rows]
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image = torch.from_numpy(np.load(self.files[index])).float().div(BRIGHTEST)
+        image = torch.from_numpy(np.load(self.folder / self.files[index])).float().div(BRIGHTEST)
         return image.unsqueeze(0), self.labels[index]

@@ -1,22 +1,21 @@
-"""A convolutional network for images of 8 x 8 pixels."""
+"""A small network for images of 8 x 8 pixels."""
 
 from torch import Tensor, nn
 
 
 class DigitNet(nn.Module):
-    """Two convolutions, dropout, one linear layer."""
+    """Two hidden layers with dropout."""
 
-    def __init__(self, channels: int, dropout: float, classes: int) -> None:
+    def __init__(self, hidden: int, dropout: float, classes: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(1, channels, kernel_size=3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(channels, 2 * channels, kernel_size=3, padding=1),
-            nn.ReLU(),
             nn.Flatten(),
+            nn.Linear(8 * 8, hidden),
+            nn.ReLU(),
             nn.Dropout(dropout),
-            nn.Linear(2 * channels * 4 * 4, classes),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, classes),
         )
 
     def forward(self, images: Tensor) -> Tensor:
