@@ -16,7 +16,8 @@ import pytest
 
 from preflight import config as configuration
 from preflight.model import Report
-from preflight.run import Selection, run
+from preflight.request import Selection
+from preflight.run import run
 
 CALLED = """
 import importlib, importlib.util, inspect, pickle, sys

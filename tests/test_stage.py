@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from preflight.config import Import
 from preflight.model import Status
 from preflight.stage import Stage
 from preflight.system.modules import Imported, Outcome
@@ -17,7 +16,7 @@ from preflight.system.modules import Imported, Outcome
 
 def imports(root: Path, *names: str, deadline: float = 20.0) -> dict[str, Imported]:
     """Import modules in a stage and return how each went."""
-    stage = Stage([Import(name=name) for name in names], root, deadline, python=sys.executable)
+    stage = Stage(dict.fromkeys(names, deadline), root, deadline)
     until = time.monotonic() + 60
     while not stage.ready and time.monotonic() < until:
         stage.read()

@@ -22,7 +22,7 @@ from preflight.endings import unanswered
 from preflight.model import Planned, Status
 from preflight.request import Request
 from preflight.session import Session, Voice
-from preflight.stage import Stage, start_stage
+from preflight.stage import Stage
 from preflight.system.kernel import children_of, process_state
 from preflight.words import ALL_IMPORTS
 
@@ -74,7 +74,7 @@ class Front(Session):
         self._unheard = self.heavy_files()
         self._serving = bool(self.remote or self._unheard)
         if self._serving and self.stage is None:
-            self.stage = start_stage(self.config, self.request.lent)
+            self.stage = Stage({}, self.config.root, self.config.deadline, lent=self.request.lent)
         if self.stage is not None:
             self._order_stage()
         waiting = list(self.items.values())

@@ -111,7 +111,6 @@ class Host:
         self._answers.run(item, send)  # type: ignore[arg-type]
 
     def _await(self, names: set[str]) -> None:
-        import sys
         import time
 
         from preflight.collect import CONTEXT
@@ -119,7 +118,8 @@ class Host:
 
         if self._stage is None:
             settings = self._settings
-            self._stage = Stage(settings.imports, settings.root, settings.deadline, python=sys.executable)
+            imports = {entry.name: entry.deadline or settings.deadline for entry in settings.imports}
+            self._stage = Stage(imports, settings.root, settings.deadline)
             self._config.stash[CONTEXT].imported = self._stage.imported
         while not self._stage.ready and not names <= self._stage.imported.keys():
             self._stage.read()

@@ -1,9 +1,23 @@
-"""What the command wants of a worker, as plain values that travel."""
+"""What is wanted of a run: the selection of checks, and the request that travels to a worker."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which checks take part: `only` ids (whole, without entry, a family or a glob), one of `tags`, pytest's `-k`."""
+
+    only: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    keyword: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """True where nothing is left out."""
+        return not (self.only or self.tags or self.keyword)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +36,8 @@ class Request:
     tags: Sequence[str] = ()
     keyword: str = ""
     lent: str = ""
+    deadline: float = 60.0
+    imports: Mapping[str, float] = field(default_factory=dict)
     plan_only: bool = False
     scratch: str = ""
     inline: str = ""

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from typing import Any, Protocol
 
@@ -17,20 +17,7 @@ from preflight.endings import unanswered
 from preflight.errors import UserError
 from preflight.model import Planned, Report, Result, Status
 from preflight.places.local import Local
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """Which checks take part: `only` ids (whole, without entry, a family or a glob), one of `tags`, pytest's `-k`."""
-
-    only: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    keyword: str = ""
-
-    @property
-    def whole(self) -> bool:
-        """True where nothing is left out."""
-        return not (self.only or self.tags or self.keyword)
+from preflight.request import Selection
 
 
 class Watcher(Protocol):
@@ -53,10 +40,16 @@ class Watcher(Protocol):
 
 
 def run(
-    config: Config, *, selection: Selection | None = None, strict: bool = False, watcher: Watcher | None = None
+    config: Config,
+    *,
+    selection: Selection | None = None,
+    strict: bool = False,
+    watcher: Watcher | None = None,
+    place: Local | None = None,
 ) -> Report:
     """Run the checks that `config` asks for and return all that is known of them.
 
+    `place` is a worker that was started before the config was known; it is put away where the config wants another interpreter.
     Ctrl-C and SIGTERM end the run within two seconds: the Report then holds what was known and is `interrupted`.
     Raises UserError where the run cannot begin.
     """
@@ -65,9 +58,14 @@ def run(
     hearing = _Hearing(watcher)
     interrupted = False
     with _interruptible():
-        place = Local(_request(config, selection), python=config.python)
+        request = _request(config, selection)
+        if place is not None and place.python != config.python:
+            place.close()
+            place = None
+        place = place or Local(config.python)
         try:
             try:
+                place.ask(request)
                 hearing.listen(place, _patience(config))
             finally:
                 place.close()
@@ -96,8 +94,10 @@ def plan(config: Config, *, selection: Selection | None = None) -> list[Planned]
     Raises UserError where the worker that collects them dies.
     """
     hearing = _Hearing(None)
-    place = Local(_request(config, selection or Selection(), plan_only=True), python=config.python)
+    request = _request(config, selection or Selection(), plan_only=True)
+    place = Local(config.python)
     try:
+        place.ask(request)
         hearing.listen(place, _patience(config))
     finally:
         place.close()
@@ -172,6 +172,8 @@ def _request(config: Config, selection: Selection, *, plan_only: bool = False) -
         "text": config.text,
         "root": str(config.root),
         "plan_only": plan_only,
+        "deadline": config.deadline,
+        "imports": {} if plan_only else {entry.name: entry.deadline or config.deadline for entry in config.imports},
         **{name: list(value) if isinstance(value, tuple) else value for name, value in wanted.items()},
     }
 

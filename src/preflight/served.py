@@ -35,11 +35,11 @@ class Served(Session):
         self._hazard = fork_hazard()
 
     def files(self) -> list[Path]:
-        """Return all check files: those with a check that needs something are known once they are loaded."""
+        """Return the check files that import the experiment's modules, and those that speak of needs."""
         names = {entry.name.partition(".")[0] for entry in self.config.imports}
         files = super().files()
         self._heavy = {f for f in files if f.parent != discovery.builtin() and discovery.imports_at_top(f, names)}
-        return files
+        return [file for file in files if file in self._heavy or b"needs=" in file.read_bytes()]
 
     def belongs(self, planned: Planned, file: Path) -> bool:
         """Take what needs a module, or stands in a file that imports one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import signal
 import subprocess
@@ -12,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from preflight.config import Config, Import
 from preflight.system.kernel import nameless_file
 from preflight.system.modules import Imported, Outcome
 
@@ -23,19 +21,19 @@ _FORK_HOSTILE = ("jax", "tensorflow", "ray")
 
 
 class Stage:
-    """Imports `imports` in order in a fresh interpreter, and starts anew without a module that killed or hung it.
+    """Imports modules in order in a fresh process of this interpreter, each within its seconds, and starts anew without a module that killed or hung it.
 
     `imported` holds how each import went, as soon as it is known; `ready` is true once all are. `lines` of the process that are not about
     imports (the frames of its session) are returned by `read`.
     """
 
-    def __init__(self, imports: Sequence[Import], root: Path, deadline: float, *, python: str, lent: str = "") -> None:
+    def __init__(self, imports: Mapping[str, float], root: Path, deadline: float, *, lent: str = "") -> None:
         self.imported: dict[str, Imported] = {}
         self.ready = False
         self.gone = ""
-        self._imports = {entry.name: entry.deadline or deadline for entry in imports}
+        self._imports = dict(imports)
         self._deadline = deadline
-        self._root, self._python, self._lent = root, python, lent
+        self._root, self._lent = root, lent
         self._current = ("", 0.0, 0)
         self._rest = b""
         self._begin()
@@ -48,7 +46,7 @@ class Stage:
         orders, self._orders = os.pipe()
         arguments = [self._lent, str(self._root), str(self._trace), str(facts), str(orders), *words]
         self._process = subprocess.Popen(
-            [self._python, BOOT, "stage", *arguments],
+            [sys.executable, BOOT, "stage", *arguments],
             cwd=self._root,
             stdin=subprocess.DEVNULL,
             stdout=self._output,
@@ -75,6 +73,8 @@ class Stage:
 
     def read(self) -> bytes:
         """Take what the stage has said; return what is not about imports. To be called when `fd` is readable, and now and then."""
+        from ast import literal_eval
+
         others = b""
         while True:
             try:
@@ -87,7 +87,7 @@ class Stage:
             *lines, self._rest = (self._rest + data).split(b"\n")
             for line in lines:
                 if line.startswith(b"{"):
-                    self._learn(ast.literal_eval(line.decode()))
+                    self._learn(literal_eval(line.decode()))
                 else:
                     others += line + b"\n"
         name, since, _ = self._current
@@ -146,11 +146,6 @@ class Stage:
         self._rest = b""
         self.close()
         self._begin()
-
-
-def start_stage(config: Config, lent: str) -> Stage:
-    """Start the stage of a config in this interpreter; `lent` is what `boot` is to lend it."""
-    return Stage(config.imports, config.root, config.deadline, python=sys.executable, lent=lent)
 
 
 def _story(chain: Sequence[tuple[str, str, Sequence[tuple[str, int, str]]]]) -> dict[str, Any]:

@@ -20,7 +20,8 @@ def run_check(check: Callable[..., Any] | str, config: Mapping[str, Any] | str =
 
     from preflight import config as configuration
     from preflight.collect import family_of
-    from preflight.run import Selection, run
+    from preflight.request import Selection
+    from preflight.run import run
 
     if callable(check):
         name = check.__name__.removeprefix("check_").replace("_", "-")

@@ -9,15 +9,15 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from preflight import config as configuration
-from preflight import discovery
-from preflight.config import Config
 from preflight.request import Request
-from preflight.stage import start_stage
+from preflight.stage import Stage
 from preflight.system.kernel import adopt_orphans
 from preflight.system.modules import Imported, Outcome
+
+if TYPE_CHECKING:
+    from preflight.config import Config
 
 # Imports a module within so many seconds and returns what is to be told of it.
 Attempt = Callable[[str, float], Mapping[str, Any]]
@@ -28,16 +28,22 @@ def work(path: Sequence[str]) -> None:
     wire = os.dup(1)
     os.dup2(2, 1)
     adopt_orphans()
-    request = Request(**json.loads(sys.stdin.buffer.readline()))
+    line = sys.stdin.buffer.readline()
+    if not line:
+        os._exit(0)  # the command has changed its mind
+    request = Request(**json.loads(line))
+    os.chdir(request.root)
     with tempfile.TemporaryDirectory(prefix="preflight-", ignore_cleanup_errors=True) as scratch:
-        config = _config(request)
-        stage = start_stage(config, request.lent) if config.imports and not request.plan_only else None
-        # The stage is at work by now; pytest, which takes a while to load, is needed from here on.
+        root = Path(request.root)
+        stage = Stage(request.imports, root, request.deadline, lent=request.lent) if request.imports else None
+        # The stage is at work by now; pytest and the config, which take a while to load, are needed from here on.
+        from preflight import discovery
         from preflight.collect import Context
         from preflight.front import Front
         from preflight.session import Voice, host
 
         voice = Voice(wire)
+        config = _config(request)
         context = Context(config, Path(scratch), request.place, trusted=discovery.builtin())
         front = Front(replace(request, scratch=scratch), config, voice, context, stage)
         context.path = path if sys.flags.safe_path else [str(config.root), *path]
@@ -55,6 +61,7 @@ def serve(
     `went` says how the imports of this process went, and `attempt` imports one more; the order names those that are left out since
     they kill it.
     """
+    from preflight import discovery
     from preflight.collect import Context
     from preflight.served import Served
     from preflight.session import Voice, host
@@ -78,5 +85,7 @@ def serve(
 
 
 def _config(request: Request) -> Config:
+    from preflight import config as configuration
+
     source = Path(request.source) if request.source else None
     return replace(configuration.load(source, text=request.text), root=Path(request.root))

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from preflight.errors import UserError
-from preflight.model import Report
 from preflight.reports import FORMATS, render
 from preflight.reports.text import has_colors, printable
-from preflight.run import Selection
-from preflight.verdict import Verdict
+from preflight.request import Selection
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from preflight.model import Report
+    from preflight.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)

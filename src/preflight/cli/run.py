@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from preflight import config, run
 from preflight.cli import options
-from preflight.errors import UserError
-from preflight.model import Report, Status
-from preflight.reports.progress import Progress
-from preflight.verdict import decide
+from preflight.places.local import Local
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from preflight.config import Config
+    from preflight.model import Report
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,18 +28,29 @@ def main(argv: Sequence[str]) -> int:
     """Run the checks and return the verdict's exit code, the same whatever the format."""
     arguments = parser().parse_args(argv)
     views = options.views_of(arguments)
-    settings = config.load(arguments.config)
-    selection = options.selection_of(arguments)
-    report = run.run(settings, selection=selection, strict=arguments.strict, watcher=Progress())
+    # The worker comes to life while the config is read, which takes about as long.
+    place = Local()
+    try:
+        from preflight import config, run
+        from preflight.reports.progress import Progress
+        from preflight.verdict import decide
+
+        settings = config.load(arguments.config)
+        selection = options.selection_of(arguments)
+        report = run.run(settings, selection=selection, strict=arguments.strict, watcher=Progress(), place=place)
+    finally:
+        place.close()
     _refuse_idle_names(report, selection.only, settings)
     verdict = decide(report)
     options.show(report, verdict, views)
     return verdict.exit_code
 
 
-def _refuse_idle_names(report: Report, only: Sequence[str], settings: config.Config) -> None:
+def _refuse_idle_names(report: Report, only: Sequence[str], settings: Config) -> None:
     """Raise UserError where `--only` has a name that chose nothing, so that a slip of the pen is no GO."""
     from fnmatch import filter as matching
+
+    from preflight.model import Status
 
     if report.interrupted or any(each.status is Status.BROKEN for each in report.results):
         return
@@ -47,6 +59,7 @@ def _refuse_idle_names(report: Report, only: Sequence[str], settings: config.Con
     for name in only:
         if name not in known and not matching(ids, name.replace("[", "[[]")):
             from preflight.cli.explain import nearest, read_pages
+            from preflight.errors import UserError
 
             near = nearest(name, [page.id for page in read_pages(settings.root)])
             raise UserError(f"--only {name} chooses no check", fix=f"{near}`preflight list` shows what there is.")

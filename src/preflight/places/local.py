@@ -47,17 +47,19 @@ class Local:
 
     name = "local"
 
-    def __init__(self, request: Mapping[str, Any], *, python: str = "") -> None:
+    def __init__(self, python: str = "") -> None:
+        """Start the worker in the interpreter `python`, by default this one; raises UserError where that cannot be."""
+        self.python = python
         if python and not _is_this(python):
             _ask_version(python)
         adopt_orphans()
         self._strangers = set(children_of(os.getpid()))
         self.last_words = ""
-        lent = _lend(_LENT if python and not _is_this(python) else _LENT[:1])
+        self._closed = False
+        self._lent = _lend(_LENT if python and not _is_this(python) else _LENT[:1])
         try:
             self._process = subprocess.Popen(
-                [python or sys.executable, BOOT, "worker", lent],
-                cwd=request["root"],
+                [python or sys.executable, BOOT, "worker", self._lent],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -67,12 +69,13 @@ class Local:
             raise UserError(
                 f"the job's interpreter {python} cannot be started: {problem.strerror}", where="preflight.python"
             ) from None
+
+    def ask(self, request: Mapping[str, Any]) -> None:
+        """Send the request, once."""
         assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps({**request, "lent": lent}).encode() + b"\n")
+        with suppress(BrokenPipeError):  # it died at once; `messages` tells
+            self._process.stdin.write(json.dumps({**request, "lent": self._lent}).encode() + b"\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it died at once; `messages` tells
 
     def messages(self, patience: float) -> Iterator[dict[str, Any] | None]:
         """Yield what the worker says, and None at least every 0.2 s; `patience` is the longest silence in seconds."""
@@ -111,6 +114,9 @@ class Local:
     def close(self) -> None:
         """End the worker and everything that it started; what the kernel holds is left behind."""
         assert self._process.stdin is not None
+        if self._closed:
+            return
+        self._closed = True
         with suppress(BrokenPipeError):
             self._process.stdin.close()  # a living worker takes this as the order to kill its children
         try:
