@@ -34,7 +34,7 @@ def find_modules() -> dict[str, Path]:
 
 LAYERS = read_layers()
 MODULES = find_modules()
-TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8"), str(path)) for name, path in MODULES.items()}
 
 
 def room_of(module: str) -> str:
