@@ -9,7 +9,7 @@ import yaml
 
 from preflight import Finding, error, info
 from preflight.config import Config
-from preflight.document import child_key
+from preflight.config.document import child_key
 from preflight.system.readers import Readers
 
 # Numbers to everybody, and to YAML 1.2, but text to YAML 1.1 (PyYAML), which wants a dot and a signed exponent.

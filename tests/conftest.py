@@ -16,8 +16,8 @@ import pytest
 
 from preflight import config as configuration
 from preflight.model import Report
-from preflight.request import Selection
 from preflight.run import run
+from preflight.worker.request import Selection
 
 CALLED = """
 import importlib, importlib.util, inspect, pickle, sys

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from preflight import draft
 from preflight.config import load
-from preflight.document import parse, plain
+from preflight.config.document import parse, plain
 from preflight.errors import UserError
 
 

@@ -5,8 +5,8 @@ import textwrap
 
 import pytest
 
-from preflight.document import parse
-from preflight.references import References
+from preflight.config.document import parse
+from preflight.config.references import References
 from preflight.suggestions import read_settings, suggest_paths
 from preflight.system.code import parse_file
 from preflight.system.uses import read_behaviour

@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from preflight.document import Node, parse, plain
+from preflight.config.document import Node, parse, plain
+from preflight.config.references import References
 from preflight.errors import UserError
-from preflight.references import References
 from preflight.suggestions import Entry, Setting, Suggested, read_settings, suggest_paths
 from preflight.system.code import Program, find_scripts, is_installed, is_loaded_with_parent, read_program
 from preflight.system.uses import Behaviour, read_behaviour

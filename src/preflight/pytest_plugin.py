@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from preflight.collect import CheckFile
     from preflight.config import Config
     from preflight.model import Result
-    from preflight.stage import Stage
+    from preflight.worker.collect import CheckFile
+    from preflight.worker.stage import Stage
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,9 +28,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if source is None:
         return
     from preflight import config as configuration
-    from preflight import discovery, fixtures
-    from preflight.collect import CheckPlugin, Context
+    from preflight import discovery
     from preflight.errors import UserError
+    from preflight.worker import fixtures
+    from preflight.worker.collect import CheckPlugin, Context
 
     try:
         settings = configuration.load(Path(source))
@@ -48,7 +49,7 @@ class Host:
     """The pytest hooks that run each check in a child and hand its result to the session as pytest's own reports."""
 
     def __init__(self, config: pytest.Config, settings: Config) -> None:
-        from preflight.answer import AnswerPlugin
+        from preflight.worker.answer import AnswerPlugin
 
         self._config, self._settings = config, settings
         self._stage: Stage | None = None
@@ -57,8 +58,8 @@ class Host:
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> CheckFile | None:
         """Collect `check_*.py` in folders of checks, and where it was named on the command line."""
-        from preflight.collect import CheckFile
         from preflight.discovery import FOLDER
+        from preflight.worker.collect import CheckFile
 
         named = file_path.parent.name == FOLDER or parent.session.isinitpath(file_path)
         if named and file_path.match("check_*.py"):
@@ -68,7 +69,7 @@ class Host:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
         """Run a check in a child of its own; leave every other item to pytest."""
-        from preflight.collect import PLANNED
+        from preflight.worker.collect import PLANNED
 
         if PLANNED not in item.stash:
             return None
@@ -82,23 +83,23 @@ class Host:
         """Put the stage and the scratch folder away."""
         import shutil
 
-        from preflight.collect import CONTEXT
+        from preflight.worker.collect import CONTEXT
 
         if self._stage is not None:
             self._stage.close()
         shutil.rmtree(self._config.stash[CONTEXT].scratch, ignore_errors=True)
 
     def _result(self, item: pytest.Item) -> Result:
-        from preflight import isolate
-        from preflight.collect import CONTEXT, PLANNED, Uncollected, awaited
-        from preflight.endings import result_of
+        from preflight.isolation import children
+        from preflight.isolation.endings import result_of
+        from preflight.worker.collect import CONTEXT, PLANNED, Uncollected, awaited
 
         if isinstance(item, Uncollected):
             return item.result
         if names := set(awaited(item, self._settings)):
             self._await(names)
         planned, context = item.stash[PLANNED], self._config.stash[CONTEXT]
-        ending = isolate.run(lambda send: self._run(item, send), planned.deadline)
+        ending = children.run(lambda send: self._run(item, send), planned.deadline)
         return result_of(planned, ending, context.place)
 
     def _run(self, item: pytest.Item, send: object) -> None:
@@ -113,8 +114,8 @@ class Host:
     def _await(self, names: set[str]) -> None:
         import time
 
-        from preflight.collect import CONTEXT
-        from preflight.stage import Stage
+        from preflight.worker.collect import CONTEXT
+        from preflight.worker.stage import Stage
 
         if self._stage is None:
             settings = self._settings

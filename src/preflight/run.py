@@ -13,11 +13,11 @@ from typing import Any, Protocol
 
 from preflight import verdict
 from preflight.config import Config
-from preflight.endings import unanswered
 from preflight.errors import UserError
+from preflight.isolation.endings import unanswered
 from preflight.model import Planned, Report, Result, Status
 from preflight.places.local import Local
-from preflight.request import Selection
+from preflight.worker.request import Selection
 
 
 class Watcher(Protocol):

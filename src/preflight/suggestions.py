@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from preflight.document import Node, child_key
-from preflight.references import References
+from preflight.config.document import Node, child_key
+from preflight.config.references import References
 from preflight.system.flow import Origin
 from preflight.system.uses import Act, Behaviour, Use
 

@@ -19,9 +19,9 @@ def run_check(check: Callable[..., Any] | str, config: Mapping[str, Any] | str =
     import yaml
 
     from preflight import config as configuration
-    from preflight.collect import family_of
-    from preflight.request import Selection
     from preflight.run import run
+    from preflight.worker.collect import family_of
+    from preflight.worker.request import Selection
 
     if callable(check):
         name = check.__name__.removeprefix("check_").replace("_", "-")

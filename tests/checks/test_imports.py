@@ -17,7 +17,7 @@ import pytest
 
 from preflight.config import Config, Import
 from preflight.model import Finding, Severity, Status
-from preflight.stage import Stage
+from preflight.worker.stage import Stage
 from preflight.system.modules import Imported
 from preflight.testing import run_check
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from preflight.config import Config, Seeds
-from preflight.fixtures import ChildFailed
-from preflight.isolate import How, run
+from preflight.worker.fixtures import ChildFailed
+from preflight.isolation.children import How, run
 from preflight.model import Finding, Status
 from preflight.testing import run_check
 

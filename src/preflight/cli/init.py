@@ -11,7 +11,7 @@ from typing import Any
 from preflight import draft
 from preflight.cli import options
 from preflight.config import DEFAULT_SOURCE
-from preflight.document import read_text
+from preflight.config.document import read_text
 from preflight.errors import UserError
 from preflight.phrases import counted
 

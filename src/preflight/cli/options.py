@@ -13,7 +13,7 @@ from typing import Any
 from preflight.errors import UserError
 from preflight.reports import FORMATS, render
 from preflight.reports.text import has_colors, printable
-from preflight.request import Selection
+from preflight.worker.request import Selection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

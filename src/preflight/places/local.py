@@ -14,10 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from preflight import wire
 from preflight.errors import UserError
-from preflight.stage import BOOT
 from preflight.system.kernel import adopt_orphans, children_of, process_state
+from preflight.worker import wire
+from preflight.worker.stage import BOOT
 
 # What preflight needs at the place; where the job's interpreter is another one, these are lent to it and nothing else is.
 _LENT = (

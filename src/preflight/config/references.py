@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from preflight.document import DEEPEST, Location, Node, child_key
+from preflight.config.document import DEEPEST, Location, Node, child_key
 from preflight.errors import UserError
 
 # Values that aliases and references may unfold to; a few lines can otherwise stand for billions.

@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from preflight.request import Request
-from preflight.stage import Stage
 from preflight.system.kernel import adopt_orphans
 from preflight.system.modules import Imported, Outcome
+from preflight.worker.request import Request
+from preflight.worker.stage import Stage
 
 if TYPE_CHECKING:
     from preflight.config import Config
@@ -38,9 +38,9 @@ def work(path: Sequence[str]) -> None:
         stage = Stage(request.imports, root, request.deadline, lent=request.lent) if request.imports else None
         # The stage is at work by now; pytest and the config, which take a while to load, are needed from here on.
         from preflight import discovery
-        from preflight.collect import Context
-        from preflight.front import Front
-        from preflight.session import Voice, host
+        from preflight.worker.collect import Context
+        from preflight.worker.front import Front
+        from preflight.worker.session import Voice, host
 
         voice = Voice(wire)
         config = _config(request)
@@ -62,9 +62,9 @@ def serve(
     they kill it.
     """
     from preflight import discovery
-    from preflight.collect import Context
-    from preflight.served import Served
-    from preflight.session import Voice, host
+    from preflight.worker.collect import Context
+    from preflight.worker.served import Served
+    from preflight.worker.session import Voice, host
 
     told = json.loads(order)
     request = Request(**told["request"])

@@ -14,17 +14,19 @@ from select import select
 
 import pytest
 
-from preflight import discovery, facts, isolate, wire
-from preflight.child import Send
-from preflight.collect import Context, awaited, chosen, planned_file
+from preflight import discovery
 from preflight.config import Config
-from preflight.endings import unanswered
+from preflight.isolation.child import Send
+from preflight.isolation.children import freeze
+from preflight.isolation.endings import unanswered
 from preflight.model import Planned, Status
-from preflight.request import Request
-from preflight.session import Session, Voice
-from preflight.stage import Stage
 from preflight.system.kernel import children_of, process_state
 from preflight.words import ALL_IMPORTS
+from preflight.worker import facts, wire
+from preflight.worker.collect import Context, awaited, chosen, planned_file
+from preflight.worker.request import Request
+from preflight.worker.session import Session, Voice
+from preflight.worker.stage import Stage
 
 # Checks mostly wait; those that a dead mount holds must not keep the others from starting.
 _SLOTS = 32
@@ -78,7 +80,7 @@ class Front(Session):
         if self.stage is not None:
             self._order_stage()
         waiting = list(self.items.values())
-        isolate.freeze()
+        freeze()
         self._start_gathering()
         while waiting or len(self.children) or self._serving:
             waiting = self._start_some(waiting)

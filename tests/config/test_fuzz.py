@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from preflight.config import Config, asked, entries, label, load
-from preflight.document import read_text
+from preflight.config.document import read_text
 from preflight.errors import UserError
 
 quick = settings(

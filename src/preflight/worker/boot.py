@@ -121,12 +121,15 @@ def main() -> None:
     """Become what the first word says."""
     kind, lent, *rest = sys.argv[1:]
     sys.argv[1:] = []
+    # Nothing is left in the user's folders, and what a module prints is there even if the module kills the process.
+    sys.dont_write_bytecode = True
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     if kind == "worker":
         del sys.path[: not sys.flags.safe_path]
         as_the_job = list(sys.path)
         put_tools_first("")
         lend(lent)
-        from preflight.worker import work
+        from preflight.worker.process import work
 
         work(as_the_job)
         return
@@ -155,7 +158,7 @@ def main() -> None:
     as_the_job = list(sys.path)
     put_tools_first(root)
     lend(lent)
-    from preflight.worker import serve
+    from preflight.worker.process import serve
 
     serve(order, int(answers), as_the_job, went, attempt)
 

@@ -7,8 +7,8 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
-from preflight.child import UNDELIVERED
-from preflight.isolate import Ending, How
+from preflight.isolation.child import UNDELIVERED
+from preflight.isolation.children import Ending, How
 from preflight.model import Finding, Planned, Result, Severity, Status
 
 _DOING = {

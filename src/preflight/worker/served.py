@@ -12,17 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from preflight import discovery, isolate
-from preflight.child import Work, answer
-from preflight.collect import PLANNED, Context
+from preflight import discovery
 from preflight.config import Config
-from preflight.endings import unanswered
+from preflight.isolation.child import Work, answer
+from preflight.isolation.children import freeze
+from preflight.isolation.endings import unanswered
 from preflight.model import Planned, Status
-from preflight.request import Request
-from preflight.session import Session, Voice
-from preflight.stage import BOOT, fork_hazard
 from preflight.system.modules import Outcome
 from preflight.words import ALL_IMPORTS
+from preflight.worker.collect import PLANNED, Context
+from preflight.worker.request import Request
+from preflight.worker.session import Session, Voice
+from preflight.worker.stage import BOOT, fork_hazard
 
 
 class Served(Session):
@@ -52,7 +53,7 @@ class Served(Session):
         self.announce()
         slots = os.cpu_count() or 1
         waiting = list(self.items.values())
-        isolate.freeze()
+        freeze()
         while waiting or len(self.children):
             while waiting and len(self.children) < slots:
                 item = waiting.pop(0)

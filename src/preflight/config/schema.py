@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from preflight.document import Location, Node, child_key, plain
+from preflight.config.document import Location, Node, child_key, plain
+from preflight.config.scalars import Scalar, read_bool, read_text
 from preflight.errors import UserError
 from preflight.quantities import LARGEST
-from preflight.scalars import Scalar, read_bool, read_text
 
 _SCALARS = {bool: Scalar("true or false", read_bool), str: Scalar("text", read_text)}
 _FEW = 8

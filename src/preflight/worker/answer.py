@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from preflight.child import Send
-from preflight.collect import CONTEXT, PLANNED, CheckFile
+from preflight.isolation.child import Send
 from preflight.model import Finding, Status
 from preflight.words import error
+from preflight.worker.collect import CONTEXT, PLANNED, CheckFile
 
 _PROBLEMS = pytest.StashKey[list[tuple[str, BaseException]]]()
 

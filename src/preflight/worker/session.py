@@ -12,15 +12,16 @@ from typing import Any
 
 import pytest
 
-from preflight import discovery, fixtures, wire
-from preflight.answer import AnswerPlugin
-from preflight.child import Work
-from preflight.collect import PLANNED, CheckFile, CheckPlugin, Context, Uncollected, chosen, planned_file, unique
+from preflight import discovery
 from preflight.config import Config
-from preflight.endings import result_of, unanswered
-from preflight.isolate import Children
+from preflight.isolation.child import Work
+from preflight.isolation.children import Children
+from preflight.isolation.endings import result_of, unanswered
 from preflight.model import Planned, Result, Status
-from preflight.request import Request
+from preflight.worker import fixtures, wire
+from preflight.worker.answer import AnswerPlugin
+from preflight.worker.collect import PLANNED, CheckFile, CheckPlugin, Context, Uncollected, chosen, planned_file, unique
+from preflight.worker.request import Request
 
 _BEAT = 2.0
 # The host's pytest settings, conftest files and plugins cannot reach a session that is started with these, and with

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from preflight import child as inside
-from preflight.child import Work
+from preflight.isolation import child as inside
+from preflight.isolation.child import Work
 from preflight.system.kernel import nameless_file, process_state
 
 # How long a killed child may take to be gone: one that the kernel will not let go of (a dead NFS mount) is left behind.

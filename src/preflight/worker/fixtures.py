@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from preflight import isolate
-from preflight.child import Send
-from preflight.collect import CONTEXT, PLANNED, family_of
 from preflight.config import Config
-from preflight.endings import why_broken
-from preflight.isolate import How
+from preflight.isolation import children
+from preflight.isolation.child import Send
+from preflight.isolation.children import How
+from preflight.isolation.endings import why_broken
 from preflight.system.modules import Imported
 from preflight.words import ChildFailed
+from preflight.worker.collect import CONTEXT, PLANNED, family_of
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def fresh(request: pytest.FixtureRequest) -> Callable[..., Any]:
                 text = "".join(traceback.format_exception(problem))
                 send({"raised": f"{type(problem).__name__}: {problem}", "traceback": text})
 
-        ending = isolate.run(work, deadline)
+        ending = children.run(work, deadline)
         sys.stdout.write(ending.output)
         told = next((message for message in ending.messages if "end" not in message), {})
         if ending.how is not How.FINISHED:

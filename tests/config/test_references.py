@@ -1,8 +1,8 @@
 import pytest
 
-from preflight.document import parse, plain
+from preflight.config.document import parse, plain
+from preflight.config.references import References
 from preflight.errors import UserError
-from preflight.references import References
 
 
 def resolved(text, key, environment=None, *, strict=True):

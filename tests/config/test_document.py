@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from preflight.document import Node, parse, plain, read_text
+from preflight.config.document import Node, parse, plain, read_text
 from preflight.errors import UserError
 
 
@@ -130,7 +130,7 @@ class TestReadText:
         path.write_text("a: 1")
         path.chmod(0)
         os.chown(path, 12345, 12345)
-        code = "import sys, pathlib; from preflight.document import read_text; read_text(pathlib.Path(sys.argv[1]))"
+        code = "import sys, pathlib; from preflight.config.document import read_text; read_text(pathlib.Path(sys.argv[1]))"
         rights = "--bounding-set=-dac_override,-dac_read_search"
         done = subprocess.run(
             ["setpriv", rights, sys.executable, "-c", code, path], capture_output=True, text=True, check=False

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from preflight import config as configuration
-from preflight import isolate
-from preflight.child import Send
 from preflight.config import Config, Import
-from preflight.endings import why_broken
-from preflight.isolate import How
+from preflight.isolation import children
+from preflight.isolation.child import Send
+from preflight.isolation.children import How
+from preflight.isolation.endings import why_broken
 from preflight.model import Planned, Result, Status
 from preflight.system.modules import Imported
 from preflight.words import Terms, terms_of
@@ -74,7 +74,7 @@ class CheckFile(pytest.Module):
     def _problem(self, context: Context) -> Result | None:
         """Import the file in a child; return what is to be said where that does not end well."""
         deadline = context.config.deadline
-        ending = isolate.run(lambda send: self._try(send), deadline)
+        ending = children.run(lambda send: self._try(send), deadline)
         told = next((message for message in ending.messages if "checks" in message or "raised" in message), {})
         if ending.how is How.FINISHED and told.get("checks"):
             return None

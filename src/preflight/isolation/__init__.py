@@ -1,0 +1,1 @@
+"""One piece of work in a child process of its own, and what its ending means."""
