@@ -161,7 +161,7 @@ def test_plugin_sleeps_without_a_config(tmp_path: Path) -> None:
     (tmp_path / "preflight_checks").mkdir()
     (tmp_path / "preflight_checks" / "check_x.py").write_text("raise ImportError")
     (tmp_path / "test_y.py").write_text(
-        "import sys\ndef test_y(request):\n    assert 'preflight.config' not in sys.modules and 'yaml' not in sys.modules\n"
+        "import sys\ndef test_y():\n    assert not {'preflight.config', 'yaml'} & sys.modules.keys()\n"
     )
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:hypothesispytest"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)

@@ -32,7 +32,7 @@ def check_files(folders: Iterable[Path]) -> list[Path]:
 
 
 def imports_at_top(file: Path, names: Collection[str]) -> bool:
-    """Tell whether the module level of `file` imports one of the top-level modules `names`; unreadable code imports nothing."""
+    """Tell whether `file` imports one of the modules `names` at its top; unreadable code imports nothing."""
     try:
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError):

@@ -4,7 +4,8 @@
 class UserError(Exception):
     """A mistake that the user can mend; the command prints it in one or two lines and exits with 2.
 
-    `message` says what is wrong, `where` is the place (`foo.yaml:12: preflight.data[0].path`), `fix` starts with a verb.
+    `message` says what is wrong, `where` is the place (`foo.yaml:12: preflight.data[0].path`), `fix` starts with a
+    verb.
     """
 
     def __init__(self, message: str, *, where: str = "", fix: str = "") -> None:

@@ -33,10 +33,10 @@ class Status(StrEnum):
 class Finding:
     """One thing that a check has to say.
 
-    `message` is one line in the present tense that names the thing; `found` and `wanted` are the two values it is about;
-    `cause` says why; `fix` starts with a verb, and commands in it stand on lines of their own, indented by four spaces;
-    `evidence` holds facts, never prose; `file` and `line` point at what to edit; `ignored` is the reason of the
-    `ignore:` entry that matched, empty where none did.
+    `message` is one line in the present tense that names the thing; `found` and `wanted` are the two values it is
+    about; `cause` says why; `fix` starts with a verb, and commands in it stand on lines of their own, indented by
+    four spaces; `evidence` holds facts, never prose; `file` and `line` point at what to edit; `ignored` is the reason
+    of the `ignore:` entry that matched, empty where none did.
     """
 
     severity: Severity
@@ -65,8 +65,8 @@ class Finding:
 class Planned:
     """A check before it has run.
 
-    `title` is the first line of its docstring and `page` the whole; `asked` is true where the config asks for it by name;
-    `deadline` is in seconds; `needs` are the modules that it wants imported.
+    `title` is the first line of its docstring and `page` the whole; `asked` is true where the config asks for it by
+    name; `deadline` is in seconds; `needs` are the modules that it wants imported.
     """
 
     id: str
@@ -98,10 +98,10 @@ class Planned:
 class Result:
     """One check at one place.
 
-    `check` is the check's id (`data.is-readable[train]`); `reason` says why a check was SKIPPED or BROKEN and is never empty
-    there; `asked` is true where the config asked for this check by name; `started` and `seconds` are seconds, the first
-    counted from the start of the run; `output` is what the check printed, its middle left out where long; `traceback` is
-    Python's, or the C stack where a process died.
+    `check` is the check's id (`data.is-readable[train]`); `reason` says why a check was SKIPPED or BROKEN and is
+    never empty there; `asked` is true where the config asked for this check by name; `started` and `seconds` are
+    seconds, the first counted from the start of the run; `output` is what the check printed, its middle left out
+    where long; `traceback` is Python's, or the C stack where a process died.
     """
 
     check: str
@@ -141,9 +141,9 @@ class Result:
 class Report:
     """All that a reader may need, and the only thing that is stored.
 
-    `facts` is what was seen of the host (`host`, `python`, `packages`, `commit`, `gpus`, `config_digest`, …); `started` is an
-    ISO 8601 time with its zone, `seconds` the length of the run; `strict` is how the run was to be judged; `interrupted`
-    is true where it was broken off, so that some checks are missing.
+    `facts` is what was seen of the host (`host`, `python`, `packages`, `commit`, `gpus`, `config_digest`, …);
+    `started` is an ISO 8601 time with its zone, `seconds` the length of the run; `strict` is how the run was to be
+    judged; `interrupted` is true where it was broken off, so that some checks are missing.
     """
 
     results: Sequence[Result]

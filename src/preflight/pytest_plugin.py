@@ -107,7 +107,7 @@ class Host:
         if manager is not None:
             # The child's output has a pipe of its own; pytest must not lead it into the parent's file.
             manager.stop_global_capturing()
-            manager._method = "no"
+            manager._method = "no"  # noqa: SLF001 - there is no public way to switch it off
             manager.start_global_capturing()
         self._answers.run(item, send)  # type: ignore[arg-type]
 

@@ -49,9 +49,9 @@ def run(
 ) -> Report:
     """Run the checks that `config` asks for and return all that is known of them.
 
-    `place` is a worker that was started before the config was known; it is put away where the config wants another interpreter.
-    Ctrl-C and SIGTERM end the run within two seconds: the Report then holds what was known and is `interrupted`.
-    Raises UserError where the run cannot begin.
+    `place` is a worker that was started before the config was known; it is put away where the config wants another
+    interpreter. Ctrl-C and SIGTERM end the run within two seconds: the Report then holds what was known and is
+    `interrupted`. Raises UserError where the run cannot begin.
     """
     selection = selection or Selection()
     began, started = time.time(), datetime.now(UTC)
@@ -152,9 +152,8 @@ class _Hearing:
             return results
         answered = {result.check for result in results}
         reason = last_words or "the worker ended without an answer from it"
-        for planned in self.plan.values():
-            if planned.id not in answered:
-                results.append(unanswered(planned, Status.BROKEN, reason, Local.name))
+        left = [planned for planned in self.plan.values() if planned.id not in answered]
+        results += [unanswered(planned, Status.BROKEN, reason, Local.name) for planned in left]
         if last_words:
             worker = Planned(id="worker.answers", title="The worker answers until all checks have run")
             results.append(unanswered(worker, Status.BROKEN, last_words, Local.name))
@@ -192,8 +191,8 @@ def _relative(result: Result, began: float) -> Result:
 def _interruptible() -> Iterator[None]:
     """Turn the first Ctrl-C or SIGTERM into KeyboardInterrupt and be deaf to all that follow.
 
-    A scheduler that ends the job is to see what is known as well, and a second Ctrl-C must not break off the tidying up. After an
-    interruption the process stays deaf: all that is left to do is to show the report.
+    A scheduler that ends the job is to see what is known as well, and a second Ctrl-C must not break off the tidying
+    up. After an interruption the process stays deaf: all that is left to do is to show the report.
     """
     numbers = (signal.SIGINT, signal.SIGTERM)
     interrupted = False

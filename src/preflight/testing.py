@@ -12,9 +12,10 @@ from preflight.model import Result
 def run_check(check: Callable[..., Any] | str, config: Mapping[str, Any] | str = "", *, root: Path) -> list[Result]:
     """Run one check for a project in `root` and return its results, one for each entry that it is asked about.
 
-    `check` is the function, or an id as `preflight run --only` takes it. `config` is the text of foo.yaml or what it would hold:
-    `run_check(check_every_shard_opens, {"data": {"root": "shards"}}, root=tmp_path)`. The check must lie in a folder of checks: built in, the
-    project's `preflight_checks/`, or an installed package's. Raises UserError where the config is wrong.
+    `check` is the function, or an id as `preflight run --only` takes it. `config` is the text of foo.yaml or what it
+    would hold: `run_check(check_every_shard_opens, {"data": {"root": "shards"}}, root=tmp_path)`. The check must lie
+    in a folder of checks: built in, the project's `preflight_checks/`, or an installed package's. Raises UserError
+    where the config is wrong.
     """
     import yaml
 

@@ -39,11 +39,12 @@ def check(
 ) -> Callable[[AnyFunction], AnyFunction]:
     """Say about a check what plain pytest has no word for.
 
-    `timeout` is its deadline in seconds (default: the config's `deadline`). `needs` names modules that it uses: it runs where
-    they are imported already, and is SKIPPED where they cannot be; `needs="*"` is all that the config imports. `per` names a list in the config (`imports`, `data`,
-    `paths`, `system.ports`, …): the check runs once for each entry and gets it as the argument `entry`; `per="gpu"` runs it
-    once for each device and gives the index as `device`. `when` names a key of the config (`seeds.step`): without
-    it the check does not take part, with it the check counts as asked for. `tags` can be selected with `--tag`.
+    `timeout` is its deadline in seconds (default: the config's `deadline`). `needs` names modules that it uses: it
+    runs where they are imported already, and is SKIPPED where they cannot be; `needs="*"` is all that the config
+    imports. `per` names a list in the config (`imports`, `data`, `paths`, `system.ports`, …): the check runs once for
+    each entry and gets it as the argument `entry`; `per="gpu"` runs it once for each device and gives the index as
+    `device`. `when` names a key of the config (`seeds.step`): without it the check does not take part, with it the
+    check counts as asked for. `tags` can be selected with `--tag`.
     """
 
     def say(function: AnyFunction) -> AnyFunction:

@@ -130,7 +130,9 @@ class TestReadText:
         path.write_text("a: 1")
         path.chmod(0)
         os.chown(path, 12345, 12345)
-        code = "import sys, pathlib; from preflight.config.document import read_text; read_text(pathlib.Path(sys.argv[1]))"
+        code = (
+            "import sys, pathlib; from preflight.config import document; document.read_text(pathlib.Path(sys.argv[1]))"
+        )
         rights = "--bounding-set=-dac_override,-dac_read_search"
         done = subprocess.run(
             ["setpriv", rights, sys.executable, "-c", code, path], capture_output=True, text=True, check=False

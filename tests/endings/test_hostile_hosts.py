@@ -21,10 +21,10 @@ HOSTS: dict[str, dict[str, str]] = {
         "conftest.py": "def pytest_collection_modifyitems(items): items.clear()"
     },
     "a plugin folder that shadows pytest": {"pytest.py": "raise SystemExit('not pytest')", "_pytest/__init__.py": ""},
-    "files with the names of what preflight needs": {
-        name: "raise ImportError('a file of the project')"
-        for name in ("yaml.py", "json.py", "random.py", "tempfile.py", "selectors.py", "psutil.py", "packaging.py")
-    },
+    "files with the names of what preflight needs": dict.fromkeys(
+        ("yaml.py", "json.py", "random.py", "tempfile.py", "selectors.py", "psutil.py", "packaging.py"),
+        "raise ImportError('a file of the project')",
+    ),
 }
 
 

@@ -78,7 +78,7 @@ def test_second_interrupt_changes_nothing(project: Any, nothing_left: Callable[[
     for _ in range(3):
         process.send_signal(signal.SIGINT)
         time.sleep(0.05)
-    output, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=20)
     assert process.returncode == 130, errors
     assert nothing_left() == []
 

@@ -109,7 +109,7 @@ def test_project_file_hides_what_it_would_hide_in_the_job(tmp_path: Path) -> Non
     "hazard", ["", "import threading, time; threading.Thread(target=time.sleep, args=(99,), daemon=True).start()"]
 )
 def test_check_that_needs_a_module_finds_it_imported(project: Any, hazard: str) -> None:
-    """A check that needs a module runs where it is there already; where a fork is unsafe, in a fresh process that imports it."""
+    """A check runs where what it needs is there already, or in a fresh process where a fork is unsafe."""
     module(project.folder, "heavy", f"import time; time.sleep(0.5)\n{hazard}")
     project.checks(
         "heavy", "@check(needs='heavy')\ndef check_there():\n    assert 'heavy' in sys.modules\n    yield info('seen')"
@@ -165,7 +165,7 @@ def test_stage_that_dies_later_leaves_answers(project: Any) -> None:
 
 
 def test_other_interpreter_is_the_jobs(project: Any, tmp_path: Path) -> None:
-    """The job's own interpreter runs the checks, though preflight is not installed there, and lends it no module of the experiment's."""
+    """The job's own interpreter runs the checks, though preflight is not installed there, and finds no module lent."""
     import subprocess
 
     environment = tmp_path / "venv"

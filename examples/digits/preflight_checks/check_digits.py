@@ -3,7 +3,6 @@
 import csv
 from collections import Counter
 from pathlib import Path
-from random import Random
 
 import pytest
 
@@ -40,7 +39,7 @@ def check_images_look_like_digits(data, settings):
     import numpy as np
 
     paths = sorted(Path(data).glob("*/*.npy"))
-    for path in Random(0).sample(paths, min(settings.get("sample", 100), len(paths))):
+    for path in paths[:: max(1, len(paths) // settings.get("sample", 100))]:
         image = np.load(path)
         if image.shape != (8, 8):
             yield error(f"{path.name} is no image of 8 x 8", id="digits.shape", found=str(image.shape), wanted="(8, 8)")

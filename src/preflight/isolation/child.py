@@ -11,6 +11,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from preflight.system.kernel import die_with_parent
@@ -25,8 +26,8 @@ UNDELIVERED = 86
 class _Watchdog:
     """Writes the stack of this process shortly before its deadline.
 
-    A thread in C does it, so it comes even where a loop holds the interpreter and blocks all signals. The lock that this thread
-    holds is copied by a fork and never given back there, so no fork may happen while it is armed.
+    A thread in C does it, so it comes even where a loop holds the interpreter and blocks all signals. The lock that
+    this thread holds is copied by a fork and never given back there, so no fork may happen while it is armed.
     """
 
     trace = -1
@@ -61,14 +62,16 @@ def answer(work: Work, answer_fd: int, trace_fd: int, deadline: float) -> NoRetu
         for stream in (sys.stdout, sys.stderr):
             _flush(stream)
         send({"end": True})
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - whatever it is, the process ends here
         code = UNDELIVERED
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(code)
 
 
-def fork(work: Work, answer_fd: int, trace_fd: int, output: int, deadline: float, closing: Iterable[int]) -> int:
+def fork(  # noqa: PLR0913, PLR0917 - the ends of four pipes
+    work: Work, answer_fd: int, trace_fd: int, output: int, deadline: float, closing: Iterable[int]
+) -> int:
     """Start `work` in a fork of this process, in a session of its own; return the process id."""
     for stream in (sys.stdout, sys.stderr):
         _flush(stream)
@@ -106,7 +109,7 @@ def _redirect(output: int) -> None:
 
 
 def spawn(command: Sequence[str], answer_fd: int, trace_fd: int, output: int) -> int:
-    """Start a command in a fresh process, the file descriptors in place of `{answer}` and `{trace}`; return the process id."""
+    """Start a command in a fresh process, descriptors in place of `{answer}` and `{trace}`; return its id."""
     names = {"{answer}": str(answer_fd), "{trace}": str(trace_fd)}
     process = subprocess.Popen(
         [names.get(word, word) for word in command],
@@ -121,7 +124,5 @@ def spawn(command: Sequence[str], answer_fd: int, trace_fd: int, output: int) ->
 
 
 def _flush(stream: Any) -> None:
-    try:
+    with suppress(OSError, ValueError, AttributeError):
         stream.flush()
-    except (OSError, ValueError, AttributeError):
-        pass

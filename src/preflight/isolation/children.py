@@ -9,6 +9,7 @@ import selectors
 import signal
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -38,8 +39,9 @@ class How(StrEnum):
 class Ending:
     """How a child ended, and what it had said by then.
 
-    `messages` are what it sent; `code` is the exit code or the signal; `state` is the letter of its state when the deadline
-    passed; `stack` is what faulthandler wrote; `output` is both of its output streams, the middle left out where long.
+    `messages` are what it sent; `code` is the exit code or the signal; `state` is the letter of its state when the
+    deadline passed; `stack` is what faulthandler wrote; `output` is both of its output streams, the middle left out
+    where long.
     """
 
     how: How
@@ -116,7 +118,7 @@ class Children:
         self._selector.unregister(fd)
 
     def start(self, key: str, work: Work | Sequence[str], deadline: float) -> None:
-        """Start `work` in a fork of this process, or the command `work` in a fresh one, with `deadline` seconds to finish.
+        """Start `work` in a fork of this process, or the command `work` in a fresh one, with `deadline` seconds.
 
         A command finds the file descriptors for its answer and its trace in place of `{answer}` and `{trace}`.
         """
@@ -276,10 +278,8 @@ def _is_gone(pid: int) -> bool:
 
 def _kill_group(pid: int) -> None:
     for kill in (os.killpg, os.kill):
-        try:
+        with suppress(ProcessLookupError, PermissionError):
             kill(pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
 
 
 def _content(fd: int) -> bytes:

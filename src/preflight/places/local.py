@@ -19,7 +19,8 @@ from preflight.system.kernel import adopt_orphans, children_of, process_state
 from preflight.worker import wire
 from preflight.worker.stage import BOOT
 
-# What preflight needs at the place; where the job's interpreter is another one, these are lent to it and nothing else is.
+# What preflight needs at the place; where the job's interpreter is another one, these are lent to it and nothing else
+# is.
 _LENT = (
     "preflight",
     "pytest",
@@ -41,8 +42,8 @@ _OUR_MISTAKES = (3, 4)
 class Local:
     """A worker on this machine.
 
-    Iterating `messages` ends when the worker has said all, has died, or has been silent for too long; `last_words` says how
-    it ended where it did not end well.
+    Iterating `messages` ends when the worker has said all, has died, or has been silent for too long; `last_words`
+    says how it ended where it did not end well.
     """
 
     name = "local"
@@ -82,7 +83,8 @@ class Local:
         reader = wire.Reader()
         errors = b""
         stdout, stderr = self._process.stdout, self._process.stderr
-        assert stdout is not None and stderr is not None
+        assert stdout is not None
+        assert stderr is not None
         with selectors.DefaultSelector() as selector:
             for stream in (stdout, stderr):
                 selector.register(stream, selectors.EVENT_READ)

@@ -32,7 +32,7 @@ class AnswerPlugin:
         """Call a check and send on what it yields or returns."""
         if not isinstance(pyfuncitem.parent, CheckFile) or self.send is None:
             return None
-        arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+        arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}  # noqa: SLF001
         said = pyfuncitem.obj(**arguments)
         for finding in _each(said):
             self._send(finding, pyfuncitem)

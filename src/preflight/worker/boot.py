@@ -1,11 +1,12 @@
 """Where the worker and the stage begin: run by its path in the job's interpreter, it has imported nothing yet.
 
-    python boot.py worker LENT                                         becomes a worker
-    python boot.py stage LENT ROOT TRACE ANSWERS ORDERS NAME=SECONDS … imports the modules, tells how each went, then serves
-    python boot.py check LENT ROOT TRACE ANSWERS FILE NAME=SECONDS …   the same for the one check that the order in FILE names
+    python boot.py worker LENT                                         becomes a worker python boot.py stage LENT ROOT
+    TRACE ANSWERS ORDERS NAME=SECONDS … imports the modules, tells how each went, then serves python boot.py check
+    LENT ROOT TRACE ANSWERS FILE NAME=SECONDS …   the same for the one check that the order in FILE names
 
-What an import meets must be what the job meets: a process in which no module of preflight's, and no module of the standard library
-that the interpreter does not load by itself, is there before. So this file uses built-in modules only until it serves.
+What an import meets must be what the job meets: a process in which no module of preflight's, and no module of the
+standard library that the interpreter does not load by itself, is there before. So this file uses built-in modules
+only until it serves.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Check files as pytest items: loaded by path, tried in a child first, one item for each entry that they are asked about."""
+"""Check files as pytest items: loaded by path, tried in a child first, one item for each entry."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ from preflight.words import Terms, terms_of
 class Context:
     """What the checks of one session share: the config, the folder for scratch, how imports went, where this is.
 
-    `trusted` is the folder of the built-in checks; the checks of others see `path` as `sys.path`, which is as the job has it.
+    `trusted` is the folder of the built-in checks; the checks of others see `path` as `sys.path`, which is as the job
+    has it.
     """
 
     config: Config
@@ -74,7 +75,7 @@ class CheckFile(pytest.Module):
     def _problem(self, context: Context) -> Result | None:
         """Import the file in a child; return what is to be said where that does not end well."""
         deadline = context.config.deadline
-        ending = children.run(lambda send: self._try(send), deadline)
+        ending = children.run(self._try, deadline)
         told = next((message for message in ending.messages if "checks" in message or "raised" in message), {})
         if ending.how is How.FINISHED and told.get("checks"):
             return None
@@ -130,9 +131,9 @@ class Uncollected(pytest.Item):
 
 
 def load(path: Path, config: pytest.Config) -> types.ModuleType:
-    """Import the check file at `path` under a name that nothing else has, its asserts rewritten; nothing is written to disk.
+    """Import the check file at `path` under a name that nothing else has, its asserts rewritten.
 
-    `from .other import …` finds the files beside it. Raises whatever the file raises.
+    `from .other import …` finds the files beside it; nothing is written to disk. Raises whatever the file raises.
     """
     from _pytest.assertion.rewrite import rewrite_asserts
 
@@ -183,7 +184,7 @@ class CheckPlugin:
         terms = terms_of(obj)  # type: ignore[arg-type]
         if terms.when and not configuration.asked(self._context.config, terms.when):
             return []
-        items: list[pytest.Item] = list(collector._genfunctions(name, obj))
+        items: list[pytest.Item] = list(collector._genfunctions(name, obj))  # noqa: SLF001 - as pytest-asyncio does
         for item in items:
             item.stash[PLANNED] = self._plan(item, terms)
             item.extra_keyword_matches.add(item.stash[PLANNED].id)

@@ -31,7 +31,7 @@ def host(_root: Path) -> Mapping[str, Any]:
     variables = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
     return {
         "host": socket.gethostname(),
-        "system": " ".join((os.uname().sysname, os.uname().release, os.uname().machine)),
+        "system": f"{os.uname().sysname} {os.uname().release} {os.uname().machine}",
         "processors": processors,
         "variables": variables,
     }

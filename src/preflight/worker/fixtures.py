@@ -98,7 +98,7 @@ def fresh(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
 
 def _disturb() -> None:
-    """Leave every global generator in a state of its own: a fork begins with its parent's, which would hide a missing seed."""
+    """Leave every global generator in a state of its own: its parent's would hide a missing seed."""
     random.seed()
     if (numpy := sys.modules.get("numpy")) is not None:
         numpy.random.seed()

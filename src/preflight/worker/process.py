@@ -24,7 +24,7 @@ Attempt = Callable[[str, float], Mapping[str, Any]]
 
 
 def work(path: Sequence[str]) -> None:
-    """Be a worker: read a request from standard input, answer on standard output; `path` is `sys.path` as the job has it."""
+    """Be a worker: a request on standard input, answers on standard output; `path` is the job's `sys.path`."""
     wire = os.dup(1)
     os.dup2(2, 1)
     adopt_orphans()
@@ -58,8 +58,8 @@ def serve(
 ) -> NoReturn:
     """Go on as the session of the stage, once the modules are imported; called by `boot`.
 
-    `went` says how the imports of this process went, and `attempt` imports one more; the order names those that are left out since
-    they kill it.
+    `went` says how the imports of this process went, and `attempt` imports one more; the order names those that are
+    left out since they kill it.
     """
     from preflight import discovery
     from preflight.worker.collect import Context

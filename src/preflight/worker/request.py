@@ -24,8 +24,9 @@ class Selection:
 class Request:
     """What is to be run, and how.
 
-    `text` is the config as the command read it from `source`; `root` its folder. `lent` tells `boot` where modules that are lent lie. `scratch` and
-    `inline` (the id of one check, to be run by itself) are set on the way from the worker to its stage.
+    `text` is the config as the command read it from `source`; `root` its folder. `lent` tells `boot` where modules
+    that are lent lie. `scratch` and `inline` (the id of one check, to be run by itself) are set on the way from the
+    worker to its stage.
     """
 
     source: str = ""

@@ -1,4 +1,4 @@
-"""A hermetic pytest session: collects check files by their paths, runs each check in a child, and tells what comes of it."""
+"""A hermetic pytest session: collects check files by path, runs each check in a child, tells what comes of it."""
 
 from __future__ import annotations
 

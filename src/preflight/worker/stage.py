@@ -1,4 +1,4 @@
-"""The process that has imported what the experiment imports, seen from its parent: its facts, its deaths, its new starts."""
+"""The process that has imported what the experiment imports, as its parent sees it: facts, deaths, new starts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ _FORK_HOSTILE = ("jax", "tensorflow", "ray")
 
 
 class Stage:
-    """Imports modules in order in a fresh process of this interpreter, each within its seconds, and starts anew without a module that killed or hung it.
+    """Imports modules in order in a fresh interpreter, and starts anew without a module that killed or hung it.
 
-    `imported` holds how each import went, as soon as it is known; `ready` is true once all are. `lines` of the process that are not about
-    imports (the frames of its session) are returned by `read`.
+    `imports` are the modules, each with the seconds that it may take; other modules may take `deadline` seconds.
+    `imported` holds how each import went, as soon as it is known; `ready` is true once all are. `lines` of the
+    process that are not about imports (the frames of its session) are returned by `read`.
     """
 
     def __init__(self, imports: Mapping[str, float], root: Path, deadline: float, *, lent: str = "") -> None:
@@ -72,7 +74,7 @@ class Stage:
             pass
 
     def read(self) -> bytes:
-        """Take what the stage has said; return what is not about imports. To be called when `fd` is readable, and now and then."""
+        """Take what the stage has said, when `fd` is readable and now and then; return what is not about imports."""
         from ast import literal_eval
 
         others = b""
@@ -98,14 +100,10 @@ class Stage:
 
     def close(self) -> None:
         """Kill the stage and all that it started in its group."""
-        try:
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=1)
-        except subprocess.TimeoutExpired:
-            pass
         for fd in (self.fd, self._orders, self._trace, self._output):
             os.close(fd)
 
@@ -170,11 +168,12 @@ def _story(chain: Sequence[tuple[str, str, Sequence[tuple[str, int, str]]]]) -> 
 def fork_hazard() -> str:
     """Return why a fork of this process could not work, empty where it can; to be asked in the stage.
 
-    Threads of Python's and runtimes that do not survive a fork count; the pools of OpenBLAS do not (it has handlers for fork).
+    Threads of Python's and runtimes that do not survive a fork count; the pools of OpenBLAS do not (it has handlers
+    for fork).
     """
     if sys.platform == "darwin":
         return "a fork is unsafe on macOS once frameworks are loaded"
-    threads = len(sys._current_frames()) - 1
+    threads = len(sys._current_frames()) - 1  # noqa: SLF001 - `threading` may not be loaded
     if threads > 0:
         return f"{threads} threads run after the imports"
     for name in _FORK_HOSTILE:

@@ -45,7 +45,8 @@ class Reader:
             _, sequence, counts, checksum, piece = line.split(b" ")
             part, parts = map(int, counts.split(b"/"))
             if int(checksum, 16) != zlib.crc32(piece):
-                raise ValueError("checksum")
+                self.torn += 1
+                return None
             pieces = self._pieces.setdefault(int(sequence), {})
             pieces[part] = piece
             if len(pieces) < parts:
