@@ -1,5 +1,6 @@
 """The phrases that the messages of several checks share."""
 
+import re
 from collections.abc import Sequence
 
 
@@ -12,3 +13,8 @@ def in_a_row(names: Sequence[object], most: int = 3) -> str:
 def counted(number: int, noun: str, plural: str = "") -> str:
     """Return `1 file` or `2,000 files`; `plural` where an s is not enough."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def without_secrets(url: str) -> str:
+    """Return a URL without user and password, and without the query, where signatures and tokens stand."""
+    return re.sub(r"(://)(?:[^/?#]*@)?([^?]*)(\?.*)?", r"\1\2", url, flags=re.DOTALL)

@@ -275,14 +275,31 @@ class TestKeys:
     def test_a_key_that_no_config_can_have_is_a_mistake(self):
         with pytest.raises(UserError, match=r"no key `seeds.stpe`; did you mean `step`"):
             asked(self.whole, "seeds.stpe")
-        with pytest.raises(UserError, match=r"no key `data.path`"):
-            entries(self.whole, "data.path")
+        with pytest.raises(UserError, match=r"no key `data.pth`"):
+            entries(self.whole, "data.pth")
 
     def test_entries_are_the_items_of_a_list(self):
         assert entries(self.whole, "system.ports") == (29500, 29501)
         assert [label(entry) for entry in entries(self.whole, "imports")] == ["torch", "myproject.train", "flash_attn"]
         assert entries(Config(), "system.ports") == ()
         assert entries(self.whole, "seeds.step") == ("myproject.train:one_step",)
+
+    @pytest.mark.parametrize(
+        ("key", "expected"),
+        [
+            ("data.local", ["a.csv"]),
+            ("data.url", ["s3://bucket/x"]),
+            ("data.database", ["postgresql+psycopg://host/name", "sqlite:///a.db"]),
+            ("data.hub", ["gpt2"]),
+            ("data.manifest", ["sums"]),
+        ],
+    )
+    def test_entries_of_one_kind(self, key, expected):
+        paths = ("a.csv", "s3://bucket/x", "postgresql+psycopg://host/name", "sqlite:///a.db")
+        every = Config(data=(*(Data(path=path) for path in paths), Data(hub="gpt2"), Data(manifest="sums")))
+        assert [label(entry) for entry in entries(every, key)] == expected
+        assert asked(every, key)
+        assert not asked(Config(), key)
 
     @pytest.mark.parametrize(
         ("entry", "name"),
@@ -292,6 +309,7 @@ class TestKeys:
             (Data(manifest="m"), "m"),
             (Data(hub="org/model"), "org/model"),
             (Data(path="s3://key:secret@bucket/x"), "s3://bucket/x"),
+            (Data(path="https://me:p@ss@host/x.csv?signature=abc"), "https://host/x.csv"),
             (PathEntry(path="out"), "out"),
             (29500, "29500"),
         ],

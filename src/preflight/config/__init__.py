@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from preflight.config.sections import (
     Values,
 )
 from preflight.errors import UserError
+from preflight.phrases import without_secrets
 
 __all__ = [
     "Code",
@@ -78,7 +78,7 @@ def asked(config: Config, key: str) -> bool:
 
 
 def entries(config: Config, key: str) -> tuple[Any, ...]:
-    """Return the entries under the dotted key of a list, none where it is not there."""
+    """Return the entries under the dotted key of a list: all `data`, or of them those with a `data.hub`."""
     value = _value(config, key)
     if value is None:
         return ()
@@ -86,12 +86,12 @@ def entries(config: Config, key: str) -> tuple[Any, ...]:
 
 
 def label(entry: object) -> str:
-    """Return what an entry is called in the id of a check; credentials in a URL are left out."""
+    """Return what an entry is called in the id of a check; what is secret in a URL is left out."""
     if isinstance(entry, Import):
         return entry.name
     if isinstance(entry, Data):
-        return _without_credentials(entry.path or entry.manifest or entry.hub)
-    return _without_credentials(entry.path) if isinstance(entry, PathEntry) else str(entry)
+        return without_secrets(entry.path or entry.manifest or entry.hub)
+    return without_secrets(entry.path) if isinstance(entry, PathEntry) else str(entry)
 
 
 def _from_text(source: str, text: str, start: Path) -> Config:
@@ -130,12 +130,11 @@ def _value(config: Config, key: str) -> Any:
         if isinstance(value, Mapping):
             value = value.get(step)
             continue
+        if isinstance(value, tuple) and all(hasattr(entry, step) for entry in value):
+            value = tuple(entry for entry in value if getattr(entry, step))
+            continue
         if not hasattr(value, step):
             close = nearest(step, getattr(value, "__slots__", ()))
             raise UserError(f"the config has no key `{key}`" + (f"; did you mean `{close}`?" if close else ""))
         value = getattr(value, step)
     return value
-
-
-def _without_credentials(path: str) -> str:
-    return re.sub(r"(?<=://)[^/@]*@", "", path)

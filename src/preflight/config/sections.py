@@ -39,6 +39,7 @@ from preflight.config.scalars import (
 NOWHERE = Location()
 
 _VERSION = re.compile(r"([^\s<>=!~]+)\s*([<>=!~].*)?")
+_DATABASE = re.compile(r"(sqlite|postgres|postgresql|mysql|mariadb|oracle|mssql)(\+\w+)?://")
 _NO_KEY: Mapping[str, Any] = {"key": ""}
 
 
@@ -142,6 +143,21 @@ class Data:
             raise ValueError(f"`{extra[0].removeprefix('hub_')}` does not go with `{kinds[0]}`")
         if self.path and self.hub_files:
             raise ValueError("`files` is a list, wanted a mapping such as {glob: '**/*.png', min: 100}")
+
+    @property
+    def local(self) -> str:
+        """The path where it leads into a file system, else nothing."""
+        return "" if "://" in self.path else self.path
+
+    @property
+    def database(self) -> str:
+        """The path where it is the URL of an SQL database, else nothing."""
+        return self.path if _DATABASE.match(self.path) else ""
+
+    @property
+    def url(self) -> str:
+        """The path where it is the URL of files, else nothing."""
+        return "" if self.local or self.database else self.path
 
     @staticmethod
     def from_text(text: str) -> dict[str, str]:
