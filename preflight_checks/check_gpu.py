@@ -1,15 +1,17 @@
 """GPUs: a driver that answers, a build of torch that can use it, enough devices, and devices that compute rightly."""
 
+import os
 import sys
 from collections.abc import Iterator
 
 import pytest
 
-from preflight import Finding, check, error, info
+from preflight import Finding, check, error, info, warning
 from preflight.config import Config, Gpu
 from preflight.phrases import counted, in_a_row
 from preflight.quantities import format_size
-from preflight.system import gpu
+from preflight.system import gpu, network
+from preflight.system.experiment import cpu_setting, node_setting, wants_several_processes
 from preflight.system.gpu import Driver, Gpus, TorchBuild
 
 # Why the driver does not answer: the id, what is said, why, and what to do.
@@ -58,7 +60,15 @@ def check_driver_answers(config: Config) -> Iterator[Finding]:
         gpu.driver-mismatch  the driver's kernel module and its library are of different versions
         gpu.no-permission    this user may not use the devices
         gpu.driver-failed    the driver gives another error
+        gpu.device-is-cpu    the config asks for GPUs, and the experiment says that it runs on the CPU
     """
+    if config.gpu and (setting := cpu_setting(config.experiment)):
+        message = f"the config asks for {_wanted(config.gpu)}, and {setting} says that the run uses none"
+        cause = "such a run computes on the CPU, so that nothing about GPUs is looked at"
+        fix = f"Correct {setting}, or take the `gpu:` section away"
+        at = config.gpu.at
+        yield warning(message, id="gpu.device-is-cpu", cause=cause, fix=fix, file=at.file, line=at.line)
+        return
     gpus = gpu.read_gpus()
     if gpus.driver is Driver.ANSWERS:
         names = in_a_row([device.name for device in gpus.devices], most=8) or "none"
@@ -82,6 +92,8 @@ def check_build_has_cuda(config: Config) -> Iterator[Finding]:
     gpu.driver-too-old  torch was built for a newer CUDA than the driver runs
     """
     need, build = _asked(config), gpu.read_torch_build()
+    if cpu_setting(config.experiment):
+        return
     if build is None:
         if not gpu.other_framework():
             cause, fix = "no module of that name is found", f"Install it:\n    {sys.executable} -m pip install torch"
@@ -106,6 +118,8 @@ def check_devices_are_enough(config: Config) -> Iterator[Finding]:
     gpu.capability  devices of another compute capability than `capability:` wants
     """
     gpus = gpu.read_gpus()
+    if cpu_setting(config.experiment):
+        return
     if gpus.driver is not Driver.ANSWERS:
         pytest.skip("the driver does not answer, so that its devices are not known")
     yield from judge_devices(_asked(config), gpus)
@@ -118,12 +132,44 @@ def check_computes_rightly(device: int, config: Config) -> Iterator[Finding]:
     gpu.wrong-result     a result is further from the CPU's than rounding explains
     gpu.operation-fails  the device cannot do it
     """
+    if cpu_setting(config.experiment):
+        return
     import torch
 
     if not torch.cuda.is_available() or device >= torch.cuda.device_count():
         pytest.skip("no device to compute on")
     for precision in _asked(config).dtypes or ("float32",):
         yield from _judge_computing(_asked(config), f"cuda:{device}", precision)
+
+
+@check()
+def check_interfaces_of_nccl(config: Config) -> Iterator[Finding]:
+    """The network interfaces that NCCL or Gloo is told to use are there, where several processes work together.
+
+    gpu.no-interface    NCCL_SOCKET_IFNAME or GLOO_SOCKET_IFNAME matches no interface of this machine
+    gpu.loopback        it names the loopback, which reaches no other node
+    """
+    together = wants_several_processes(config.experiment) or _asked(config).count not in (None, 0, 1)
+    for name in ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME"):
+        value, nodes = os.environ.get(name, ""), _number_of_nodes(config)
+        if not value or not (together or nodes > 1 or os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1")):
+            continue
+        chosen = network.interfaces_for(value, network.interfaces())
+        there = in_a_row(network.interfaces(), most=8)
+        correct = f"Name an interface that leads to the other nodes, or let it be found:\n    unset {name}"
+        if not chosen:
+            message = f"{name}={value} matches no network interface here"
+            yield error(message, id="gpu.no-interface", cause=f"this machine has {there}", fix=correct)
+        elif nodes > 1 and all(each.startswith("lo") for each in chosen):
+            message = f"{name}={value} is the loopback, and the run has {nodes} nodes"
+            cause = f"the loopback reaches no other node; this machine has {there}"
+            yield error(message, id="gpu.loopback", cause=cause, fix=correct)
+
+
+def _number_of_nodes(config: Config) -> int:
+    """Return how many machines the run is spread over, as the scheduler, torchrun or the config say."""
+    said = [os.environ.get(name, "") for name in ("SLURM_JOB_NUM_NODES", "SLURM_NNODES", "NNODES", "GROUP_WORLD_SIZE")]
+    return max([node_setting(config.experiment), *(int(text) for text in said if text.isdecimal())])
 
 
 def judge_devices(need: Gpu, gpus: Gpus) -> Iterator[Finding]:
@@ -218,6 +264,10 @@ def _reinstall(build: TorchBuild) -> str:
 
 def _asked(config: Config) -> Gpu:
     return config.gpu or Gpu()
+
+
+def _wanted(need: Gpu) -> str:
+    return counted(need.count, "GPU") if need.count is not None else "GPUs"
 
 
 def _error(need: Gpu, name: str, message: str, **more: object) -> Finding:

@@ -15,6 +15,7 @@ from preflight.config import Config, Gpu, Location
 from preflight.model import Finding, Severity
 from preflight.system import gpu
 from preflight.system.gpu import OTHER_FRAMEWORKS, Device, Driver, Gpus
+from preflight.testing import run_check
 
 AT = Location("foo.yaml", 9, "preflight.gpu")
 EIGHT = Gpus(
@@ -251,3 +252,45 @@ def test_no_device_to_compute_on(checks: ModuleType, torch: Any) -> None:
         return
     with pytest.raises(pytest.skip.Exception, match="no device"):
         list(checks.check_computes_rightly(0, asking(count=1)))
+
+
+def test_a_run_on_the_cpu_that_asks_for_gpus(checks: ModuleType, tmp_path: Path) -> None:
+    section = {"gpu": {"count": 4}}
+    for name in ("driver-answers", "build-has-cuda", "devices-are-enough", "computes-rightly"):
+        results = run_check(f"gpu.{name}", {"device": "cpu", "preflight": section}, root=tmp_path)
+        assert {result.status.name for result in results} == {"PASSED"}
+        if name == "driver-answers":
+            (finding,) = results[0].findings
+            assert (finding.id, finding.severity, finding.line) == ("gpu.device-is-cpu", Severity.WARNING, 3)
+            assert "4 GPUs" in finding.message
+            assert "device: cpu" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("value", "nodes", "id"),
+    [
+        ("eth77", 1, "gpu.no-interface"),
+        ("=lo", 2, "gpu.loopback"),
+        ("lo", 1, ""),
+        ("^docker,eth77", 1, ""),
+        ("", 2, ""),
+    ],
+)
+def test_interfaces(value: str, nodes: int, id: str, *, checks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NCCL_SOCKET_IFNAME", value)
+    config = Config(gpu=Gpu(count=2, at=AT), experiment={"num_nodes": nodes})
+    findings = list(checks.check_interfaces_of_nccl(config))
+    assert [finding.id for finding in findings] == ([id] if id else [])
+    for finding in findings:
+        assert finding.fix.endswith("\n    unset NCCL_SOCKET_IFNAME")
+        monkeypatch.delenv("NCCL_SOCKET_IFNAME")
+        assert not list(checks.check_interfaces_of_nccl(config))
+
+
+def test_a_single_process_names_no_interface(checks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NCCL_SOCKET_IFNAME", "eth77")
+    for name in ("SLURM_JOB_NUM_NODES", "SLURM_NNODES", "NNODES", "GROUP_WORLD_SIZE", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    assert not list(checks.check_interfaces_of_nccl(Config(gpu=Gpu(count=1, at=AT))))
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert list(checks.check_interfaces_of_nccl(Config()))

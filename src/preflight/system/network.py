@@ -75,6 +75,20 @@ def has_network() -> bool:
         return True
 
 
+def interfaces() -> list[str]:
+    """Return the names of the network interfaces of this process's network, up or not."""
+    return [name for _, name in socket.if_nameindex()]
+
+
+def interfaces_for(wanted: str, names: list[str]) -> list[str]:
+    """Return which of `names` NCCL_SOCKET_IFNAME means: `eth,ib` begin so, `=eth0` is exactly so, `^lo` is all but."""
+    text = wanted.lstrip("^=")
+    exact = "=" in wanted[: len(wanted) - len(text)]
+    words = [word.partition(":")[0] for word in text.split(",") if word]
+    fits = [name for name in names if any(name == word if exact else name.startswith(word) for word in words)]
+    return [name for name in names if name not in fits] if wanted.startswith("^") else fits
+
+
 def _listen(family: socket.AddressFamily, address: str, port: int) -> None:
     with closing(socket.socket(family, socket.SOCK_STREAM)) as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
