@@ -12,8 +12,8 @@ import yaml
 
 from preflight.config.document import Node, parse, plain
 from preflight.config.references import References
+from preflight.draft.paths import Entry, Setting, Suggested, read_settings, suggest_paths
 from preflight.errors import UserError
-from preflight.suggestions import Entry, Setting, Suggested, read_settings, suggest_paths
 from preflight.system.code import Program, find_scripts, is_installed, is_loaded_with_parent, read_program
 from preflight.system.uses import Behaviour, read_behaviour
 

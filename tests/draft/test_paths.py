@@ -7,7 +7,7 @@ import pytest
 
 from preflight.config.document import parse
 from preflight.config.references import References
-from preflight.suggestions import read_settings, suggest_paths
+from preflight.draft.paths import read_settings, suggest_paths
 from preflight.system.code import parse_file
 from preflight.system.uses import read_behaviour
 
@@ -187,7 +187,7 @@ def test_a_folder_that_may_never_be_written_is_left_out_where_it_cannot_be(tmp_p
     os.chown(locked, 12345, 12345)
     program = f"""
 from pathlib import Path
-from preflight.suggestions import Candidate, _written
+from preflight.draft.paths import Candidate, _written
 from preflight.system.uses import Act
 for sure in (True, False):
     print(len(_written(Candidate('x', 'x', acts={{Act.WRITE}}, is_certain=sure), {str(locked / "x")!r})))
