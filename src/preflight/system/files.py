@@ -142,6 +142,16 @@ def scan(paths: Iterable[Path], pattern: str = "**/*") -> Scan:
     return seen
 
 
+def walk(paths: Iterable[Path], pattern: str = "**/*") -> Iterator[str]:
+    """Give every file that `scan` would open; what cannot be listed is left out."""
+    wanted = _Pattern(pattern)
+    for path in paths:
+        if os.path.isdir(path):
+            yield from _walk(path, wanted, Scan())
+        else:
+            yield str(path)
+
+
 def digest(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
     import hashlib
