@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import json
 import os
 import signal
@@ -84,6 +85,7 @@ def fork(  # noqa: PLR0913, PLR0917 - the ends of four pipes
         _Watchdog.arm()
         return pid
     try:
+        gc.enable()
         os.setsid()
         die_with_parent(signal.SIGKILL)
         for number in (signal.SIGINT, signal.SIGTERM):

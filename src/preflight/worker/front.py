@@ -59,23 +59,19 @@ class Front(Session):
         return True
 
     def files(self) -> list[Path]:
-        """Return the check files that import nothing heavy when they are loaded."""
-        if self.request.plan_only:
-            return super().files()
-        return [file for file in super().files() if file not in self.heavy_files()]
-
-    def heavy_files(self) -> list[Path]:
-        """Return the check files whose own imports are the experiment's: the stage loads these."""
+        """Return the check files that import nothing heavy when they are loaded; the stage loads the others."""
         names = {entry.name.partition(".")[0] for entry in self.config.imports}
-        own = [file for file in super().files() if file.parent != discovery.builtin()]
-        return [file for file in own if names and discovery.imports_at_top(file, names)]
+        files = super().files()
+        if names and not self.request.plan_only:
+            own = [file for file in files if file.parent != self.context.trusted]
+            self._unheard = [file for file in own if discovery.imports_at_top(file, names)]
+        return [file for file in files if file not in self._unheard]
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Run everything, here and in the stage, until each check has its result."""
         self.announce()
         if self.request.plan_only:
             return True
-        self._unheard = self.heavy_files()
         self._serving = bool(self.remote or self._unheard)
         if self._serving and self.stage is None:
             self.stage = Stage({}, self.config.root, self.config.deadline, lent=self.request.lent)
