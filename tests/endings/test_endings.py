@@ -14,8 +14,9 @@ def check_passes():
     """All is well."""
 
 def check_yields_findings():
-    yield info("one"); yield warning("two"); yield error("three", id="mine.three", found="3", wanted="2", fix="Count
-    again.")
+    yield info("one")
+    yield warning("two")
+    yield error("three", id="mine.three", found="3", wanted="2", fix="Count again.")
 
 def check_yields_only_a_warning():
     yield warning("mind the gap")
