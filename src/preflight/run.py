@@ -75,11 +75,11 @@ def run(
         if watcher is not None:
             watcher.close()
     results = hearing.results_at_end(place.last_words, interrupted)
-    ordered = [_relative(result, began) for result in results]
+    ordered = [_relative(_located(result, config), began) for result in results]
     judged = verdict.apply_ignores(ordered, config.ignore, date.today(), selection.whole and not interrupted)
     return Report(
         results=tuple(judged),
-        facts={**hearing.facts, "config_digest": config.digest},
+        facts={**hearing.facts, "config_digest": config.digest, "drafted": config.drafted},
         config=config.source,
         started=started.isoformat(timespec="seconds"),
         seconds=round(time.time() - began, 3),
@@ -180,6 +180,14 @@ def _request(config: Config, selection: Selection, *, plan_only: bool = False) -
 def _patience(config: Config) -> float:
     entries = (config.imports, config.data, config.paths)
     return max([config.deadline, *(entry.deadline or 0 for group in entries for entry in group)])
+
+
+def _located(result: Result, config: Config) -> Result:
+    """Take the lines from findings about a section that stands in no file."""
+    if not config.drafted:
+        return result
+    findings = [replace(each, file="", line=0) if each.file == config.source else each for each in result.findings]
+    return replace(result, findings=findings)
 
 
 def _relative(result: Result, began: float) -> Result:

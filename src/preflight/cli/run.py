@@ -32,10 +32,11 @@ def main(argv: Sequence[str]) -> int:
     place = Local()
     try:
         from preflight import config, run
+        from preflight.draft import unwritten
         from preflight.reports.progress import Progress
         from preflight.verdict import decide
 
-        settings = config.load(arguments.config)
+        settings = unwritten.with_section(config.load(arguments.config))
         selection = options.selection_of(arguments)
         report = run.run(settings, selection=selection, strict=arguments.strict, watcher=Progress(), place=place)
     finally:

@@ -264,11 +264,13 @@ class Config:
 
     `source` is the file (empty without one) and `text` what it held when it was read, `root` the folder that relative
     paths start from, `python` the job's interpreter (empty: the one that runs preflight), `deadline` the seconds that a
-    check may take, `experiment` the rest of the file. A section that is None was not asked for.
+    check may take, `experiment` the rest of the file; `drafted` is true where the section was read from the project's
+    code. A section that is None was not asked for.
     """
 
     source: str = field(default="", metadata=_NO_KEY)
     text: str = field(default="", metadata=_NO_KEY, repr=False)
+    drafted: bool = field(default=False, metadata=_NO_KEY)
     root: Folder = Path()
     python: Python = ""
     deadline: Duration = 60.0

@@ -63,6 +63,8 @@ def _header(report: Report, paint: Paint) -> Iterator[str]:
     python = f"Python {facts['python']}" if facts.get("python") else ""
     parts = [report.config or "no config", str(facts.get("host", "")), python]
     yield paint("preflight", "strong") + "  " + "  ".join(visible(part) for part in parts if part)
+    if facts.get("drafted"):
+        yield "no `preflight:` section: what is needed was read from the code; `preflight init` writes it down"
 
 
 def _passed(results: Sequence[Result], paint: Paint) -> Iterator[str]:
