@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
 
-import pytest
-
 from preflight import Finding, check, error, info
-from preflight.config import Data, Files
-from preflight.phrases import counted, in_a_row
+from preflight.config import Config, Data, Files
+from preflight.phrases import counted, in_a_row, no_answer, shown
 from preflight.system import disk, files
 from preflight.system.files import Kind, Scan, Seen
+from preflight.system.watched import NoAnswer, watched
 
 # What is wrong with a file: the id, what is said of it, why, and what to do. `{first}` is the first such file.
 BAD_FILES = {
@@ -68,8 +67,8 @@ UNREADABLE = (
 )
 
 
-@check(per="data")
-def check_is_readable(entry: Data, root: Path) -> Iterator[Finding]:
+@check(per="data.local")
+def check_is_readable(entry: Data, root: Path, config: Config) -> Iterator[Finding]:
     """The data is there, complete, and every file of it can be read.
 
     Every file that the entry stands for is opened and its first bytes are read; nothing is decoded, nothing written.
@@ -89,10 +88,16 @@ def check_is_readable(entry: Data, root: Path) -> Iterator[Finding]:
         data.lfs-pointer      Git LFS pointers in place of the files
         data.web-page         web pages saved in place of the files
         data.sha256           another checksum than `sha256:` says
+        data.no-answer        the file system hangs: a network mount whose server is gone
     """
-    if entry.hub or entry.manifest or "://" in entry.path:
-        kind = "hub entries" if entry.hub else "manifests" if entry.manifest else "URLs"
-        pytest.skip(f"{kind} are looked at by a later version")
+    try:
+        yield from watched(lambda: list(_look(entry, root)), entry.deadline or config.deadline)
+    except NoAnswer as stopped:
+        mount = disk.mount_above(Path(os.path.abspath(stopped.path)))
+        yield _error(entry, "no-answer", **no_answer(stopped.path, stopped.seconds, mount))
+
+
+def _look(entry: Data, root: Path) -> Iterator[Finding]:
     path = files.resolve(entry.path, root)
     found = files.find(path)
     seen = files.look_at(found[0] if len(found) == 1 else path)
@@ -188,10 +193,7 @@ def _bad(entry: Data, trouble: str, paths: list[str], number: int) -> Finding:
         trouble = "copied pointer"
     name, words, cause, fix = BAD_FILES.get(trouble, UNREADABLE)
     facts = {**_facts(first), "error": trouble, "where": quote(str(first.parent if len(paths) > 1 else first))}
-    shown = os.path.relpath(first)
-    some = (str(first) if shown.startswith("..") else shown) + (
-        f" (and {len(paths) - 1:,} more of {number:,} files)" if len(paths) > 1 else ""
-    )
+    some = shown(first) + (f" (and {len(paths) - 1:,} more of {number:,} files)" if len(paths) > 1 else "")
     say = info if trouble == "blank" and number > len(paths) else error
     return say(
         f"{some} {words.format(**facts)}",

@@ -1,13 +1,16 @@
 """What tests share: a world that is really broken, and a project whose checks are run as `preflight run` runs them."""
 
+import importlib.util
 import inspect
 import os
 import pickle
+import shlex
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Callable
+from ctypes.util import find_library
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +56,25 @@ def in_world() -> Callable[..., Any]:
         return pickle.loads(process.stdout)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def misbehaving() -> Callable[..., str]:
+    """Return `misbehaving(folder, point, *rules)`: shell text that mounts worlds/file_system.py."""
+    library = find_library("fuse")
+    if not library or not Path("/dev/fuse").exists() or importlib.util.find_spec("fuse") is None:
+        pytest.skip("a file system that misbehaves needs FUSE, libfuse2 and fusepy")
+    server = Path(__file__).parent / "worlds" / "file_system.py"
+
+    def mounting(folder: Path, point: Path, *rules: str) -> str:
+        words = shlex.join([sys.executable, str(server), str(folder), str(point), *rules])
+        # It dies with the process that the function runs in, and what hangs is let go.
+        return (
+            f"setpriv --pdeathsig KILL {words} >/dev/null 2>&1 &\n"
+            f"for i in $(seq 100); do mountpoint -q {shlex.quote(str(point))} && break; sleep 0.05; done"
+        )
+
+    return mounting
 
 
 class Project:

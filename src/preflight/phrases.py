@@ -1,7 +1,9 @@
 """The phrases that the messages of several checks share."""
 
+import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 
 def in_a_row(names: Sequence[object], most: int = 3) -> str:
@@ -18,3 +20,18 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 def without_secrets(url: str) -> str:
     """Return a URL without user and password, and without the query, where signatures and tokens stand."""
     return re.sub(r"(://)(?:[^/?#]*@)?([^?]*)(\?.*)?", r"\1\2", url, flags=re.DOTALL)
+
+
+def shown(path: str | Path) -> str:
+    """Return a path as seen from the working directory, whole where it lies outside of that."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+def no_answer(path: str, seconds: float, mount: object) -> dict[str, str]:
+    """Return message, cause and fix where a file system hangs; `mount` is what is mounted there."""
+    return {
+        "message": f"{shown(path)} hangs: it does not answer within {seconds:.2g} s",
+        "cause": f"{mount} is blocked, as a network file system is whose server is gone or out of reach",
+        "fix": "Ask whether its server is up and mount it again, or run on another node",
+    }

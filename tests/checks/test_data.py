@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from preflight.config import Data, Files, Location
+from preflight.config import Config, Data, Files, Location
 from preflight.model import Finding, Severity
 from preflight.testing import run_check
 
@@ -27,7 +28,7 @@ def checks(load_check_file: Callable[[str], ModuleType]) -> ModuleType:
 @pytest.fixture
 def judge(checks: ModuleType, tmp_path: Path) -> Callable[..., list[Finding]]:
     def judge(path: str = "data", **more: Any) -> list[Finding]:
-        return list(checks.check_is_readable(entry=Data(path=path, at=AT, **more), root=tmp_path))
+        return list(checks.check_is_readable(entry=Data(path=path, at=AT, **more), root=tmp_path, config=Config()))
 
     return judge
 
@@ -139,7 +140,9 @@ def test_an_empty_folder_says_where_it_lies(tmp_path: Path, judge: Any) -> None:
 def test_an_empty_folder_that_is_a_mount(tmp_path: Path, checks: ModuleType, in_world: Any) -> None:
     (tmp_path / "data").mkdir()
     entry = Data(path="data", at=AT)
-    finding = only(in_world(f"mount -t tmpfs none {tmp_path}/data", checks.check_is_readable, entry, tmp_path))
+    finding = only(
+        in_world(f"mount -t tmpfs none {tmp_path}/data", checks.check_is_readable, entry, tmp_path, Config())
+    )
     assert finding.id == "data.empty-folder"
     assert "no file system" not in finding.cause
 
@@ -149,7 +152,7 @@ def test_a_mount_that_fstab_promises(path: str, tmp_path: Path, checks: ModuleTy
     (tmp_path / "data").mkdir()
     (tmp_path / "fstab").write_text(f"# disks\nnone {tmp_path}/data tmpfs defaults 0 0\n")
     setup = f"mount --bind {tmp_path}/fstab /etc/fstab"
-    finding = only(in_world(setup, checks.check_is_readable, Data(path=path, at=AT), tmp_path))
+    finding = only(in_world(setup, checks.check_is_readable, Data(path=path, at=AT), tmp_path, Config()))
     assert f"nothing is mounted at {tmp_path}/data" in finding.cause
     assert f"mount {tmp_path}/data" in finding.fix
 
@@ -186,19 +189,19 @@ def test_files_of_another_user(tmp_path: Path, checks: ModuleType, in_world: Any
         path = tmp_path / f"data/{number}.png"
         os.chown(path, 1001, 1001)
         path.chmod(0o600)
-    finding = only(in_world(AS_USER, checks.check_is_readable, Data(path="data", at=AT), tmp_path))
+    finding = only(in_world(AS_USER, checks.check_is_readable, Data(path="data", at=AT), tmp_path, Config()))
     assert finding.id == "data.permission"
     assert "(and 2 more of 20 files)" in finding.message
     assert "1001" in finding.cause
     assert "-rw-------" in finding.cause
     os.system(finding.fix.splitlines()[-1].replace("sudo ", ""))
-    assert not in_world(AS_USER, checks.check_is_readable, Data(path="data", at=AT), tmp_path)
+    assert not in_world(AS_USER, checks.check_is_readable, Data(path="data", at=AT), tmp_path, Config())
 
 
 def test_a_folder_that_cannot_be_listed(tmp_path: Path, checks: ModuleType, in_world: Any) -> None:
     write(tmp_path, "data/a.png", "data/closed/b.png")
     (tmp_path / "data/closed").chmod(0)
-    finding = only(in_world(AS_USER, checks.check_is_readable, Data(path="data", at=AT), tmp_path))
+    finding = only(in_world(AS_USER, checks.check_is_readable, Data(path="data", at=AT), tmp_path, Config()))
     assert finding.id == "data.permission"
     assert "closed" in finding.message
 
@@ -206,7 +209,7 @@ def test_a_folder_that_cannot_be_listed(tmp_path: Path, checks: ModuleType, in_w
 def test_a_folder_that_cannot_be_entered(tmp_path: Path, checks: ModuleType, in_world: Any) -> None:
     write(tmp_path, "closed/data/a.png")
     (tmp_path / "closed").chmod(0)
-    finding = only(in_world(AS_USER, checks.check_is_readable, Data(path="closed/data", at=AT), tmp_path))
+    finding = only(in_world(AS_USER, checks.check_is_readable, Data(path="closed/data", at=AT), tmp_path, Config()))
     assert finding.id == "data.unreachable"
     assert "Permission denied" in finding.cause
 
@@ -220,7 +223,7 @@ def test_a_file_system_that_fails(
 ) -> None:
     write(tmp_path, "data/part08.npy", "data/part09.npy")
     setup = failing(call, "part09", number)
-    finding = only(in_world(setup, checks.check_is_readable, Data(path="data", at=AT), tmp_path))
+    finding = only(in_world(setup, checks.check_is_readable, Data(path="data", at=AT), tmp_path, Config()))
     assert finding.id == f"data.{name}"
     assert "part09.npy" in finding.message
     assert errno.errorcode[number] in finding.message
@@ -284,10 +287,35 @@ def test_home_is_expanded(tmp_path: Path, judge: Any, monkeypatch: pytest.Monkey
     assert not judge("~/set.bin")
 
 
-@pytest.mark.parametrize("entry", [Data(path="s3://bucket/x"), Data(hub="bert"), Data(manifest="MANIFEST")])
-def test_what_a_later_version_looks_at(entry: Data, checks: ModuleType, tmp_path: Path) -> None:
-    with pytest.raises(pytest.skip.Exception, match="later version"):
-        list(checks.check_is_readable(entry=entry, root=tmp_path))
+@pytest.mark.parametrize("rule", ["open:b.npy:HANG", "read:b.npy:HANG", "getattr:b.npy:HANG"])
+def test_a_mount_that_hangs(
+    rule: str, tmp_path: Path, checks: ModuleType, in_world: Any, misbehaving: Callable[..., str]
+) -> None:
+    write(tmp_path, "server/a.npy", "server/b.npy")
+    (tmp_path / "data").mkdir()
+    setup = misbehaving(tmp_path / "server", tmp_path / "data", rule)
+    config = Config(deadline=1)
+    began = time.monotonic()
+    finding = only(in_world(setup, checks.check_is_readable, Data(path="data", at=AT), tmp_path, config))
+    assert time.monotonic() - began < 3
+    assert finding.id == "data.no-answer"
+    assert "b.npy hangs: it does not answer" in finding.message
+    assert f"{tmp_path}/data (fuse" in finding.cause
+    healthy = misbehaving(tmp_path / "server", tmp_path / "data")
+    assert not in_world(healthy, checks.check_is_readable, Data(path="data", at=AT), tmp_path, config)
+
+
+@pytest.mark.parametrize(("error", "name"), [("ESTALE", "stale-handle"), ("EIO", "read-error")])
+def test_a_network_mount_that_fails_on_one_file(
+    error: str, name: str, *, tmp_path: Path, checks: ModuleType, in_world: Any, misbehaving: Callable[..., str]
+) -> None:
+    write(tmp_path, "server/part08.npy", "server/part09.npy")
+    (tmp_path / "data").mkdir()
+    setup = misbehaving(tmp_path / "server", tmp_path / "data", f"open:part09.npy:{error}")
+    finding = only(in_world(setup, checks.check_is_readable, Data(path="data", at=AT), tmp_path, Config()))
+    assert finding.id == f"data.{name}"
+    assert "part09.npy" in finding.message
+    assert "part08" not in finding.message
 
 
 def test_nothing_is_changed(tmp_path: Path, judge: Any) -> None:
@@ -299,7 +327,7 @@ def test_nothing_is_changed(tmp_path: Path, judge: Any) -> None:
 
 def test_as_a_run_sees_it(tmp_path: Path) -> None:
     write(tmp_path, "data/a.png")
-    entries = [{"path": "data"}, {"path": "gone"}, {"path": "s3://bucket/x"}]
+    entries = [{"path": "data"}, {"path": "gone"}]
     results = run_check("data.is-readable", {"preflight": {"data": entries}}, root=tmp_path)
-    assert [result.status.name for result in results] == ["PASSED", "FAILED", "SKIPPED"]
+    assert [result.status.name for result in results] == ["PASSED", "FAILED"]
     assert results[1].findings[0].line == 4

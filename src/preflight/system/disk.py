@@ -29,6 +29,9 @@ class Mount:
     device: str = "unknown device"
     options: frozenset[str] = frozenset()
 
+    def __str__(self) -> str:
+        return f"{self.point} ({self.type} from {self.device})"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
@@ -58,8 +61,12 @@ def mounts() -> list[Mount]:
 
 def mount_of(path: Path) -> Mount:
     """Return the mount that `path`, which exists, lies on; one that says "unknown" where the system does not tell."""
-    real = Path(os.path.realpath(path))
-    on_the_way = [mount for mount in mounts() if real.is_relative_to(mount.point)]
+    return mount_above(Path(os.path.realpath(path)))
+
+
+def mount_above(path: Path) -> Mount:
+    """Return the mount that an absolute path lies on, going by its name alone: where nothing there answers."""
+    on_the_way = [mount for mount in mounts() if path.is_relative_to(mount.point)]
     return max(reversed(on_the_way), key=lambda mount: len(Path(mount.point).parts), default=Mount())
 
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from preflight.system import formats
+from preflight.system.watched import at
 
 MOST_NAMES = 10_000
 
@@ -85,6 +86,7 @@ def resolve(written: str, root: Path) -> Path:
 
 def look_at(path: Path) -> Seen:
     """Return what `path` leads to, links followed."""
+    at(path)
     try:
         facts = os.stat(path)
     except (OSError, ValueError) as error:
@@ -118,6 +120,7 @@ def find(path: Path) -> list[Path]:
     """Return what the pattern `path` matches, sorted; a path that exists is itself, whatever signs are in it."""
     import glob
 
+    at(path)
     patterns = _alternatives(str(path))
     if os.path.lexists(path) or not (len(patterns) > 1 or glob.has_magic(str(path))):
         return [path]
@@ -138,6 +141,7 @@ def scan(paths: Iterable[Path], pattern: str = "**/*") -> Scan:
             for each in _walk(path, wanted, seen):
                 seen.add(each, _read_start(each))
         else:
+            at(path)
             seen.add(str(path), _read_start(str(path)))
     return seen
 
@@ -162,7 +166,7 @@ def digest(path: Path) -> str:
 
 def repository_of(path: Path) -> Path | None:
     """Return the folder above `path` that holds a `.git`."""
-    return next((folder for folder in Path(os.path.abspath(path)).parents if (folder / ".git").exists()), None)
+    return next((folder for folder in Path(os.path.abspath(path)).parents if os.path.exists(folder / ".git")), None)
 
 
 def _look_for(path: Path, number: int) -> Seen:
@@ -194,6 +198,7 @@ def _walk(top: Path, wanted: _Pattern, seen: Scan) -> Iterator[str]:
     waiting: list[tuple[str, tuple[str, ...], frozenset[tuple[int, int]]]] = [(str(top), (), frozenset())]
     while waiting:
         folder, parts, above = waiting.pop()
+        at(folder)
         try:
             facts = os.stat(folder)
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -204,6 +209,7 @@ def _walk(top: Path, wanted: _Pattern, seen: Scan) -> Iterator[str]:
         if identity in above:
             continue
         for entry in entries:
+            at(entry.path)
             names = (*parts, entry.name)
             if _is_folder(entry):
                 if wanted.reaches_below(names):
