@@ -191,3 +191,23 @@ def test_interpreter_that_is_not_there_is_a_mistake_of_the_config(project: Any) 
     assert shutil.which("true") is not None
     with pytest.raises(UserError, match="does not answer"):
         project.run(f"python: {shutil.which('true')}")
+
+
+def test_stage_that_falls_silent_is_given_up(project: Any) -> None:
+    """A file that hangs only when it is loaded for good costs its deadline, a few seconds, and nothing else."""
+    module(project.folder, "heavy", "")
+    project.checks(
+        "twice",
+        """
+        import heavy, pathlib
+        marker = pathlib.Path("seen")
+        if marker.exists(): time.sleep(600)
+        marker.touch()
+        def check_something(): ...
+        """,
+    )
+    began = time.monotonic()
+    (result,) = project.run("imports: [heavy]\ndeadline: 1s", only=("twice",)).results
+    assert time.monotonic() - began < 1 + 5 + 3
+    assert result.status is Status.BROKEN
+    assert "silent for too long" in result.reason

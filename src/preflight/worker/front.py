@@ -33,6 +33,8 @@ from preflight.worker.stage import Stage
 # Checks mostly wait; those that a dead mount holds must not keep the others from starting.
 _SLOTS = 32
 _FACTS_DEADLINE = 10.0
+# A stage that serves says something every other second; beyond a deadline and this many seconds it is given up.
+_SILENCE = 5.0
 
 
 class Front(Session):
@@ -149,6 +151,8 @@ class Front(Session):
                     self._serving = False
                     continue
             self.voice.say(**message)
+        if self._serving and stage.ready and time.monotonic() > stage.heard + self.config.deadline + _SILENCE:
+            stage.give_up("silent for too long")
         if stage.gone and self._serving:
             self._serving = False
             reason = f"the process that had imported the experiment is gone: {stage.gone}"
@@ -156,9 +160,9 @@ class Front(Session):
                 self.say_result(unanswered(planned, Status.BROKEN, reason, self.context.place))
 
     def _end_stage(self) -> None:
-        if self.stage is not None:
+        if self.stage is not None and not self.stage.gone:
             self.stage.close()
-            self.stage = None
+        self.stage = None
 
     def close(self) -> None:
         """Kill whatever still runs, also what slipped out of its group."""

@@ -26,7 +26,7 @@ class Stage:
 
     `imports` are the modules, each with the seconds that it may take; other modules may take `deadline` seconds.
     `imported` holds how each import went, as soon as it is known; `ready` is true once all are. `lines` of the
-    process that are not about imports (the frames of its session) are returned by `read`.
+    process that are not about imports (the frames of its session) are returned by `read`; `heard` is when the last came.
     """
 
     def __init__(self, imports: Mapping[str, float], root: Path, deadline: float, *, lent: str = "") -> None:
@@ -38,6 +38,7 @@ class Stage:
         self._root, self._lent = root, lent
         self._current = ("", 0.0, 0)
         self._rest = b""
+        self.heard = time.monotonic()
         self._begin()
 
     def _begin(self) -> None:
@@ -86,6 +87,7 @@ class Stage:
             if not data:
                 self._ended()
                 return others
+            self.heard = time.monotonic()
             *lines, self._rest = (self._rest + data).split(b"\n")
             for line in lines:
                 if line.startswith(b"{"):
@@ -97,6 +99,11 @@ class Stage:
         if name and time.monotonic() > since + seconds + _GRACE:
             self._replace(Imported(name=name, outcome=Outcome.HUNG, seconds=seconds, **self._remains()))
         return others
+
+    def give_up(self, why: str) -> None:
+        """Kill the stage and never mind what it had to do."""
+        self.gone = why
+        self.close()
 
     def close(self) -> None:
         """Kill the stage and all that it started in its group."""
@@ -128,8 +135,8 @@ class Stage:
                 Imported(name=name, outcome=Outcome.DIED, seconds=time.monotonic() - since, **died, **self._remains())
             )
         else:
-            self.gone = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
             self.ready = True
+            self.give_up(f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}")
 
     def _remains(self) -> dict[str, Any]:
         start = self._current[2]
