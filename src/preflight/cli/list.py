@@ -7,8 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from preflight import config, run
-from preflight.draft.unwritten import with_section
+from preflight import run
 from preflight.cli import options
 from preflight.model import Json, Planned
 from preflight.phrases import counted
@@ -27,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Print the checks."""
     arguments = parser().parse_args(argv)
-    plan = run.plan(with_section(config.load(arguments.config)), selection=options.selection_of(arguments))
+    plan = run.plan(options.settings_of(arguments), selection=options.selection_of(arguments))
     if arguments.format == "json":
         options.say(json.dumps([_plain(each) for each in plan], indent=2) + "\n")
     else:

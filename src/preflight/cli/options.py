@@ -17,6 +17,7 @@ from preflight.worker.request import Selection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from preflight.config import Config
     from preflight.model import Report
     from preflight.verdict import Verdict
 
@@ -73,6 +74,29 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tag", metavar="TAG", nargs="+", action="extend", default=[], help="checks with this tag")
     parser.add_argument("-k", metavar="EXPR", default="", help="checks whose names match, as in pytest's -k")
+
+
+def settings_of(arguments: argparse.Namespace) -> Config:
+    """Return the config; where its file has no section, with one that is read from the project's code.
+
+    Nothing is written, and where the code cannot be read either, the section stays empty. Raises UserError for every
+    mistake in the file.
+    """
+    from preflight.config import load
+    from preflight.config.document import parse
+
+    config = load(arguments.config)
+    if "preflight" in parse(config.text, config.source).value:
+        return config
+    from preflight.draft import append, draft, write
+
+    source = Path(config.source) if config.source else None
+    try:
+        section = write(draft(config.text, source, (), config.root))
+        text = config.text + append(config.text, section, config.source)
+        return replace(load(source, text=text), root=config.root, drafted=True)
+    except UserError:
+        return config
 
 
 def selection_of(arguments: argparse.Namespace) -> Selection:

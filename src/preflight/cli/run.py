@@ -31,12 +31,11 @@ def main(argv: Sequence[str]) -> int:
     # The worker comes to life while the config is read, which takes about as long.
     place = Local()
     try:
-        from preflight import config, run
-        from preflight.draft import unwritten
+        from preflight import run
         from preflight.reports.progress import Progress
         from preflight.verdict import decide
 
-        settings = unwritten.with_section(config.load(arguments.config))
+        settings = options.settings_of(arguments)
         selection = options.selection_of(arguments)
         report = run.run(settings, selection=selection, strict=arguments.strict, watcher=Progress(), place=place)
     finally:

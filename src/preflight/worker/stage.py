@@ -26,7 +26,8 @@ class Stage:
 
     `imports` are the modules, each with the seconds that it may take; other modules may take `deadline` seconds.
     `imported` holds how each import went, as soon as it is known; `ready` is true once all are. `lines` of the
-    process that are not about imports (the frames of its session) are returned by `read`; `heard` is when the last came.
+    process that are not about imports (the frames of its session) are returned by `read`; `heard` is when the last
+    came.
     """
 
     def __init__(self, imports: Mapping[str, float], root: Path, deadline: float, *, lent: str = "") -> None:
