@@ -1,19 +1,34 @@
 """The modules that the experiment imports."""
 
+import os
+import platform
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from preflight import Finding, check, error, info, warning
 from preflight.causes import explain, explain_leak
 from preflight.config import Config, Import
+from preflight.system.attributes import Gone, gone, is_unknown, taken_names
 from preflight.system.failures import Failed, leak_of
+from preflight.system.locks import LockError, Pin, is_conda_lock, read_lock
 from preflight.system.modules import Imported, Outcome
-from preflight.system.origins import SearchPath, plain_folder, shadow
-from preflight.system.packages import Installed, distribution_name, install_command, is_project, owner_of
+from preflight.system.origins import SearchPath, Source, plain_folder, shadow
+from preflight.system.packages import (
+    Distribution,
+    Installed,
+    closure,
+    distribution_name,
+    install_command,
+    is_project,
+    owner_of,
+    satisfies,
+)
+from preflight.system.programs import read_scripts, scripts_of
 
 
 @check(per="imports")
@@ -53,6 +68,73 @@ def check_works(entry: Import, imported: Mapping[str, Imported], config: Config,
         pytest.skip(f"it fails for the same reason as imports.works[{earlier}]")
     else:
         yield explain(failed, error)
+
+
+@check(needs="*")
+def check_names_are_there(config: Config, root: Path) -> Iterator[Finding]:
+    """The installed versions have the names that the program takes from them.
+
+    Reads the program (the script of `rehearsal:` or `seeds:`, else train.py, main.py, run.py or what else runs) and
+    asks the imported modules. Only what runs in any case counts: what stands in a `try`, under a condition or behind
+    `hasattr` is the program's own business.
+
+        imports.attribute-gone    the program uses a name that the installed version of a package does not have
+    """
+    program = read_scripts(scripts_of(_commands(config), (entry.name for entry in config.imports), root), root)
+    found = list(gone(taken_names(program)))
+    if not found:
+        return
+    path = SearchPath.of(root)
+    installed = Installed.in_folders(path.installations)
+    tops = {named.name.partition(".")[0] for named in program.imports if not named.deferred}
+    unknown = {spec.origin for top in tops if is_unknown(top) and (spec := path.find(top, *Source)) and spec.origin}
+    owners = [owner.name for origin in unknown if (owner := installed.owner(origin))]
+    # What is not imported here may add names to what it requires.
+    changeable = closure(installed, owners)
+    for each in found:
+        owner = installed.owner(each.origin)
+        if owner is None or owner.key not in changeable:
+            yield _gone(each, owner, _pin(owner, config, root), installed, root)
+
+
+def _gone(each: Gone, owner: Distribution | None, pin: Pin | None, installed: Installed, root: Path) -> Finding:
+    has = f"{owner.name} {owner.version}" if owner else f"Python {platform.python_version()}"
+    place = f"{os.path.relpath(each.taken.file, root)}:{each.taken.line}"
+    fix = f"Write {place} for {has}"
+    if pin:
+        wanted = str(pin.requirement).partition(";")[0]
+        fix += f", or install the version that {pin.file.name} wants:\n    "
+        fix += install_command([wanted], installed.installer())
+    return error(
+        f"{place} uses {each.module}.{each.name}, which {has} does not have"
+        + (f"; {pin.file.name} wants {str(pin.requirement.specifier).removeprefix('==')}" if pin else ""),
+        id="imports.attribute-gone",
+        found=has,
+        wanted=f"{pin.requirement} ({pin.file.name})" if pin else "",
+        cause=each.reason or f"the program was written for another version of {owner.name if owner else 'Python'}",
+        fix=fix,
+        file=str(each.taken.file),
+        line=each.taken.line,
+    )
+
+
+def _commands(config: Config) -> list[str]:
+    sections = [config.rehearsal, config.seeds]
+    return [section.command for section in sections if section and section.command]
+
+
+def _pin(owner: Distribution | None, config: Config, root: Path) -> Pin | None:
+    """Return the pin of a lock that the installed version does not meet."""
+    for name in config.packages.lock if owner and config.packages else ():
+        try:
+            pins = [] if is_conda_lock(name) else read_lock(root / name)
+        except (OSError, LockError):
+            continue
+        for pin in pins:
+            same = owner and canonicalize_name(pin.requirement.name) == owner.key
+            if owner and same and not satisfies(owner.version, pin.requirement):
+                return pin
+    return None
 
 
 def _came_in(entry: Import, facts: Imported, path: SearchPath, root: Path) -> Iterator[Finding]:

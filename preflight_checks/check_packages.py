@@ -1,26 +1,36 @@
 """The installed packages: whether they agree with each other and with the lock files."""
 
+import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
-from preflight import Finding, check, error, warning
+from preflight import Finding, check, error, info, warning
 from preflight.config import Config
 from preflight.phrases import counted, in_a_row
-from preflight.system.locks import LockError, Pin, is_conda_lock, read_lock
+from preflight.system.environments import other_environment
+from preflight.system.integrity import Altered, altered_files, is_hollow
+from preflight.system.locks import LockError, Pin, is_conda_lock, is_resolved, read_lock
 from preflight.system.origins import SearchPath, Source
 from preflight.system.packages import (
     Distribution,
     Installed,
     Unmet,
+    active_requirements,
     closure,
     install_command,
+    leftovers,
     satisfies,
     unmet_requirements,
 )
+from preflight.system.readers import Readers
+
+# Built for one release of torch each.
+COMPANIONS = ("torchvision", "torchaudio")
 
 
 @check(when="packages.consistent")
@@ -32,19 +42,99 @@ def check_consistent(config: Config, root: Path) -> Iterator[Finding]:
 
         packages.missing      a package requires another one that is not installed
         packages.conflict     a package requires another version of a package than the installed one
-        packages.broken       the metadata of a package is lost, so that programs which ask for its version fail
-        packages.duplicate    a package is recorded twice in one folder: a remainder of an earlier installation
     """
     path = SearchPath.of(root)
     installed = Installed.in_folders(path.installations)
     needed = _needed(config, path, installed)
     for unmet in unmet_requirements(installed):
-        yield _unmet(unmet, installed, needed)
-    for distribution in installed:
+        if unmet not in _pairs(installed, needed):
+            yield _unmet(unmet, installed, needed)
+
+
+def check_are_whole(config: Config, root: Path) -> Iterator[Finding]:
+    """What is installed was installed whole, and nothing of an earlier installation is in its way.
+
+    A program that asks for the version of a package gets that of the first record found. Of what `imports:` names, the
+    modules at the top of each package are compared with the record of the installation as well.
+
+        packages.broken       the metadata of a package is lost, so that programs which ask for its version fail
+        packages.duplicate    a package is recorded twice in one folder: a remainder of an earlier installation
+        packages.altered      files of a package are not those that were installed
+        packages.leftover     folders that pip began to remove are still there
+    """
+    path = SearchPath.of(root)
+    installed = Installed.in_folders(path.installations)
+    owners = _owners(config, path, installed)
+    needed = closure(installed, [owner.key for owner in owners])
+    for distribution in installed.all:
         if not (distribution.name and distribution.version):
             yield _broken(distribution, needed)
-    for twins in installed.twins():
-        yield _duplicate(twins)
+    for rivals in installed.rivals(path):
+        if all(each.version for each in rivals):
+            yield _duplicate(rivals, installed, needed, root)
+    for owner in owners:
+        altered = [each for each in altered_files(owner) if not _is_shared(each.file, owner, installed)]
+        if altered and [each.key for each in installed.all].count(owner.key) == 1:
+            yield _altered(owner, altered)
+    if names := leftovers(path.installations):
+        yield info(
+            f"{counted(len(names), 'folder')} of a broken-off installation are left: {in_a_row(names)}",
+            id="packages.leftover",
+            cause="pip was interrupted while it replaced packages",
+            fix="Remove what is left:\n    " + shlex.join(["rm", "-r", *map(str, names)]),
+        )
+
+
+@check(when="imports")
+def check_builds_match(config: Config, root: Path) -> Iterator[Finding]:
+    """torchvision, torchaudio and what else is built for one torch are installed beside that torch.
+
+    packages.torch-pair    a package was built for another torch than the one that is installed
+    """
+    path = SearchPath.of(root)
+    installed = Installed.in_folders(path.installations)
+    needed = closure(installed, [owner.key for owner in _owners(config, path, installed)])
+    for unmet in _pairs(installed, needed):
+        yield error(
+            f"{unmet.by.name} {unmet.by.version} goes with {unmet.requirement}, torch {unmet.version} is installed",
+            id="packages.torch-pair",
+            found=f"torch {unmet.version}",
+            wanted=str(unmet.requirement),
+            cause=f"the compiled code of {unmet.by.name} fits one release of torch only",
+            fix=f"Install the {unmet.by.name} that goes with it:\n    "
+            + install_command([f"torch=={unmet.version}", unmet.by.name], installed.installer()),
+        )
+    torch = installed.get("torch")
+    for name in COMPANIONS if torch and "torch" in needed else ():
+        other = installed.get(name)
+        builds = {_build(torch), _build(other)} if torch and other and other.key in needed else set()
+        if torch and other and len(builds - {""}) > 1:
+            yield warning(
+                f"{other.name} {other.version} is another build than torch {torch.version}",
+                id="packages.torch-pair",
+                found=f"{other.name} {other.version}",
+                wanted=f"{other.name} for {_build(torch)}",
+                cause="they come from two package indexes",
+                fix="Install both from the same index, as the selector on pytorch.org writes it",
+            )
+
+
+@check(when="imports")
+def check_are_of_the_active_environment(config: Config) -> Iterator[Finding]:
+    """The environment that is active is the one that is checked, so that `python` means the same to the job.
+
+    packages.other-environment    another environment is active, and `python` is that one's
+    """
+    active = other_environment()
+    if active and not config.python:
+        yield warning(
+            f"{active.prefix} is the active environment ({active.variable}), and {sys.prefix} is checked",
+            id="packages.other-environment",
+            found=sys.executable,
+            wanted=active.python,
+            cause="preflight is installed in another environment than the one that the job would use",
+            fix=f"Name the job's interpreter in the config:\n    preflight: {{python: {active.python}}}",
+        )
 
 
 @check(per="packages.lock")
@@ -52,7 +142,8 @@ def check_matches_lock(entry: str, config: Config, root: Path) -> Iterator[Findi
     """The installed packages are those that the lock file names.
 
     Reads requirements.txt (with what it includes, constraints and markers), pylock.toml and uv.lock. Packages that the
-    lock does not name may be there.
+    lock does not name may be there. A requirements.txt that no resolver wrote (without `--hash`) says what somebody
+    wants: drift from it is a warning.
 
         packages.drift      packages are installed in other versions than the lock wants, or not at all
         packages.no-lock    the lock file is not there or cannot be read
@@ -82,10 +173,12 @@ def check_matches_lock(entry: str, config: Config, root: Path) -> Iterator[Findi
         )
         return
     installed = Installed.in_folders(SearchPath.of(root).installations)
-    yield from _drift(entry, file, pins, installed)
+    yield from _drift(entry, file, pins, installed, error if is_resolved(file) else warning)
 
 
-def _drift(name: str, file: Path, pins: list[Pin], installed: Installed) -> Iterator[Finding]:
+def _drift(
+    name: str, file: Path, pins: list[Pin], installed: Installed, say: Callable[..., Finding]
+) -> Iterator[Finding]:
     other, missing = [], []
     for pin in pins:
         there = installed.get(pin.requirement.name)
@@ -95,20 +188,20 @@ def _drift(name: str, file: Path, pins: list[Pin], installed: Installed) -> Iter
             other.append((there, pin))
     if not other and not missing:
         return
-    said = [f"{there.name} {there.version}, the lock wants {_wanted(pin)}" for there, pin in other]
-    said += [f"{pin.requirement.name} is not installed, the lock wants {_wanted(pin)}" for pin in missing]
+    said = [(f"{there.name} {there.version}", _wanted(pin)) for there, pin in other]
+    said += [(f"{pin.requirement.name} is not installed", _wanted(pin)) for pin in missing]
     wrong = [*(pin for _, pin in other), *missing]
-    yield error(
-        f"{said[0]} ({name})"
+    yield say(
+        f"{said[0][0]}, {name} wants {said[0][1]}"
         if len(said) == 1
         else f"{counted(len(said), 'package')} differ from {name}: "
-        + in_a_row([text.replace(", the lock wants", "; locked") for text in said]),
+        + in_a_row([f"{found} (wanted {wanted})" for found, wanted in said]),
         id="packages.drift",
         found=in_a_row([f"{there.name} {there.version}" for there, _ in other], 10) or "not installed",
         wanted=in_a_row([str(pin.requirement).partition(";")[0] for pin in wrong], 10),
         cause=f"the environment was not installed from {name}, or has changed since",
-        fix="Install what the lock wants:\n    " + _install_locked(file, wrong, installed),
-        evidence={"differing": said},
+        fix=f"Install what {name} wants:\n    " + _install_locked(file, wrong, installed),
+        evidence={"differing": [f"{found}, wanted {wanted}" for found, wanted in said]},
         file=str(wrong[0].file),
         line=wrong[0].line,
     )
@@ -129,12 +222,26 @@ def _install_locked(file: Path, pins: list[Pin], installed: Installed) -> str:
 
 def _needed(config: Config, path: SearchPath, installed: Installed) -> set[str]:
     """Return the keys of all that the imports depend on; of all that is installed where that cannot be told."""
-    owners = []
-    for entry in config.imports:
-        spec = path.find(entry.name.partition(".")[0], *Source)
-        if spec and spec.origin and (owner := installed.owner(spec.origin)):
-            owners.append(owner.name)
+    owners = [owner.key for owner in _owners(config, path, installed)]
     return closure(installed, owners) if owners else {each.key for each in installed}
+
+
+def _owners(config: Config, path: SearchPath, installed: Installed) -> list[Distribution]:
+    """Return the distributions that give what `imports:` names."""
+    specs = [path.find(entry.name.partition(".")[0], *Source) for entry in config.imports]
+    owners = [installed.owner(spec.origin) for spec in specs if spec and spec.origin]
+    return list({owner.key: owner for owner in owners if owner}.values())
+
+
+def _pairs(installed: Installed, needed: set[str]) -> list[Unmet]:
+    """Return what the companions of torch, as far as they are needed, require of it and do not have."""
+    found = [unmet for unmet in unmet_requirements(installed) if unmet.by.key in needed.intersection(COMPANIONS)]
+    return [unmet for unmet in found if canonicalize_name(unmet.requirement.name) == "torch" and unmet.version]
+
+
+def _build(distribution: Distribution) -> str:
+    """Return `cu121` of 2.4.0+cu121."""
+    return distribution.version.partition("+")[2]
 
 
 def _unmet(unmet: Unmet, installed: Installed, needed: set[str]) -> Finding:
@@ -164,15 +271,53 @@ def _broken(distribution: Distribution, needed: set[str]) -> Finding:
     )
 
 
-def _duplicate(twins: list[Distribution]) -> Finding:
-    versions = [f"{each.name or each.key} {each.version}".strip() for each in twins]
-    return warning(
-        f"{twins[0].key} is recorded {len(twins)} times in {twins[0].folder}: {', '.join(versions)}",
+def _duplicate(rivals: list[Distribution], installed: Installed, needed: set[str], root: Path) -> Finding:
+    key, folders = rivals[0].key, {each.folder for each in rivals}
+    stale = [each for each in rivals if altered_files(each) or is_hollow(each) or each.lacks_modules_of(rivals[-1])]
+    is_known = 0 < len(stale) < len(rivals)
+    versions = [f"{each.version} (stale)" if is_known and each in stale else each.version for each in rivals]
+    fix = f"Install it anew:\n    {_again(rivals[0])}"
+    if is_known:
+        fix = "Remove what is stale:\n    " + shlex.join(["rm", "-r", *(str(each.info) for each in stale)])
+    matters = key in needed and (_is_judged(rivals, installed) or Readers.in_folder(root).asks_version(key))
+    return (error if matters else warning)(
+        f"{key} has {len(rivals)} dist-info folders: {', '.join(versions)}",
         id="packages.duplicate",
-        cause="an earlier installation was not removed whole; which version programs are told is a matter of chance",
-        fix=f"Install it anew:\n    {_again(twins[0])}",
-        evidence={"folders": [str(each.info) for each in twins]},
+        found=", ".join(str(each.info) for each in rivals),
+        wanted="one",
+        cause="an earlier installation was not removed whole, and its metadata is a duplicate: "
+        + (
+            "which version programs are told is a matter of chance"
+            if len(folders) == 1
+            else "programs are told its version"
+        ),
+        fix=fix,
+        evidence={"folders": [str(each.info) for each in rivals]},
     )
+
+
+def _is_judged(rivals: list[Distribution], installed: Installed) -> bool:
+    """Say whether some package accepts one of the versions and not another."""
+    requirements = [each for distribution in installed for each in active_requirements(distribution)]
+    of_these = [each for each in requirements if canonicalize_name(each.name) == rivals[0].key]
+    return any(len({satisfies(each.version, requirement) for each in rivals}) > 1 for requirement in of_these)
+
+
+def _altered(owner: Distribution, altered: list[Altered]) -> Finding:
+    return warning(
+        f"{counted(len(altered), 'file')} of {owner.name} {owner.version} differ from its RECORD: "
+        + in_a_row([f"{os.path.relpath(each.file, owner.folder)} ({each.how})" for each in altered]),
+        id="packages.altered",
+        cause="files of another version were put over it, or somebody edited them",
+        fix=f"Install it anew:\n    {_again(owner)}",
+        evidence={"files": [each.file for each in altered[:50]]},
+        file=altered[0].file,
+    )
+
+
+def _is_shared(file: str, owner: Distribution, installed: Installed) -> bool:
+    """Say whether another distribution has the file too, as opencv's do."""
+    return any(each.owns(file) for each in installed.all if each.key != owner.key and each.record)
 
 
 def _again(distribution: Distribution) -> str:

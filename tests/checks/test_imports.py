@@ -17,9 +17,9 @@ import pytest
 
 from preflight.config import Config, Import
 from preflight.model import Finding, Severity, Status
-from preflight.worker.stage import Stage
 from preflight.system.modules import Imported
 from preflight.testing import run_check
+from preflight.worker.stage import Stage
 
 SUFFIX = str(sysconfig.get_config_var("EXT_SUFFIX"))
 
@@ -43,7 +43,7 @@ class World:
         return file
 
     def imported(self, entries: tuple[Import, ...], deadline: float) -> dict[str, Imported]:
-        stage = Stage(entries, self.root, deadline, python=sys.executable)
+        stage = Stage({entry.name: deadline for entry in entries}, self.root, deadline)
         try:
             while not stage.ready:
                 select.select([stage.fd], [], [], 0.1)

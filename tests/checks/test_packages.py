@@ -1,5 +1,8 @@
 """Every finding of the packages checks, over metadata that is really there or really broken."""
 
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -8,6 +11,7 @@ import pytest
 
 from preflight.config import Config, Import, Packages
 from preflight.model import Finding, Severity
+from preflight.system.origins import SearchPath, Source
 
 
 @pytest.fixture(scope="session")
@@ -82,21 +86,150 @@ def test_a_conflict_that_the_imports_do_not_reach_only_warns(checks: ModuleType,
     assert [finding.severity for finding in consistent(checks, site, "mine", "last")] == [Severity.ERROR]
 
 
+def whole(checks: ModuleType, site: Path, *imports: str) -> list[Finding]:
+    """Return what is said of the state in which the distributions in `site` are."""
+    config = Config(imports=tuple(Import(name=name) for name in imports))
+    return [finding for finding in checks.check_are_whole(config, site.parent) if str(site) in str(finding)]
+
+
 def test_metadata_that_is_lost(checks: ModuleType, site: Path) -> None:
     info = install(site, "thing", "1.0")
     (info / "METADATA").unlink()
-    [finding] = consistent(checks, site)
-    assert finding.id == "packages.broken"
-    assert f"rm -r {info}" in finding.fix
+    [finding] = whole(checks, site)
+    assert (finding.id, finding.severity) == ("packages.broken", Severity.WARNING)
+    assert whole(checks, site, "thing")[0].severity is Severity.ERROR
+    mend(finding)
+    assert whole(checks, site, "thing") == []
 
 
-def test_two_records_of_one_package(checks: ModuleType, site: Path) -> None:
+def mend(finding: Finding) -> None:
+    """Run what the fix says, the removal only."""
+    [command] = [line for line in finding.fix.splitlines() if line.startswith("    rm ")]
+    subprocess.run(shlex.split(command), check=True)
+
+
+def test_a_stale_record_is_told_from_the_true_one(checks: ModuleType, site: Path) -> None:
     install(site, "thing", "1.0")
-    assert consistent(checks, site) == []
-    install(site, "thing", "0.9")
-    [finding] = consistent(checks, site)
+    assert whole(checks, site) == []
+    stale = install(site, "thing", "0.9")
+    (stale / "RECORD").write_text("thing/__init__.py,,99\n")
+    [finding] = whole(checks, site)
     assert (finding.id, finding.severity) == ("packages.duplicate", Severity.WARNING)
-    assert "thing 0.9, thing 1.0" in finding.message
+    assert finding.message == "thing has 2 dist-info folders: 0.9 (stale), 1.0"
+    mend(finding)
+    assert whole(checks, site) == []
+
+
+@pytest.mark.parametrize(("accepts", "severity"), [("thing>=0.5", Severity.WARNING), ("thing>=1", Severity.ERROR)])
+def test_two_records_matter_where_a_package_tells_them_apart(
+    checks: ModuleType, site: Path, accepts: str, severity: Severity
+) -> None:
+    install(site, "mine", "1.0", accepts)
+    install(site, "thing", "1.0")
+    install(site, "thing", "0.9")
+    assert [finding.severity for finding in whole(checks, site, "mine")] == [severity]
+
+
+def test_two_records_matter_where_the_program_asks_for_the_version(checks: ModuleType, site: Path) -> None:
+    install(site, "thing", "1.0")
+    install(site, "thing", "0.9")
+    assert [finding.severity for finding in whole(checks, site, "thing")] == [Severity.WARNING]
+    (site.parent / "train.py").write_text("from importlib import metadata\nmetadata.version('Thing')\n")
+    assert [finding.severity for finding in whole(checks, site, "thing")] == [Severity.ERROR]
+
+
+def test_a_record_without_its_modules_comes_first(
+    checks: ModuleType, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stale = site / "PyYAML-3.9.dist-info"
+    stale.mkdir()
+    (stale / "METADATA").write_text("Name: PyYAML\nVersion: 3.9\n")
+    [finding] = whole(checks, site, "yaml")
+    assert finding.message.startswith("pyyaml has 2 dist-info folders: 3.9 (stale), 6")
+    mend(finding)
+    assert whole(checks, site, "yaml") == []
+
+
+def test_files_that_are_not_those_of_the_installation(checks: ModuleType, site: Path) -> None:
+    info = install(site, "thing", "1.0")
+    digest = "sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"
+    (info / "RECORD").write_text(f"thing/__init__.py,{digest},0\nthing/other.py,{digest},0\nthing/deep/a.py,,9\n")
+    (site / "thing/other.py").touch()
+    assert whole(checks, site, "thing") == []
+    (site / "thing/__init__.py").write_text("print('here')\n")
+    (site / "thing/other.py").unlink()
+    [finding] = whole(checks, site, "thing")
+    assert (finding.id, finding.severity) == ("packages.altered", Severity.WARNING)
+    assert finding.message.endswith("thing/__init__.py (changed), thing/other.py (missing)")
+    assert whole(checks, site) == []
+
+
+@pytest.mark.parametrize("kept", ["INSTALLER", "direct_url.json"])
+def test_what_conda_or_a_folder_installed_may_differ(checks: ModuleType, site: Path, kept: str) -> None:
+    info = install(site, "thing", "1.0")
+    (info / "RECORD").write_text("thing/__init__.py,,99\n")
+    assert len(whole(checks, site, "thing")) == 1
+    (info / kept).write_text("conda\n" if kept == "INSTALLER" else f'{{"url": "file://{site}/thing"}}')
+    assert whole(checks, site, "thing") == []
+
+
+def test_files_of_two_packages_belong_to_both(checks: ModuleType, site: Path) -> None:
+    info = install(site, "thing", "1.0")
+    (info / "RECORD").write_text("thing/__init__.py,,99\n")
+    install(site, "thing_headless", "1.0")
+    (site / "thing_headless-1.0.dist-info/RECORD").write_text("thing/__init__.py,,0\n")
+    assert whole(checks, site, "thing") == []
+
+
+def test_what_pip_left_behind(checks: ModuleType, site: Path) -> None:
+    (site / "~hing").mkdir()
+    [finding] = whole(checks, site)
+    assert (finding.id, finding.severity) == ("packages.leftover", Severity.INFO)
+    mend(finding)
+    assert whole(checks, site) == []
+
+
+def companions(checks: ModuleType, site: Path, torch: str, vision: str, requires: str) -> list[Finding]:
+    """Return what is said of two builds, seen before those of this environment."""
+    for name, version, *needs in (("torch", torch), ("torchvision", vision, requires)):
+        install(site, name, version, *needs)
+    alone = SearchPath(((str(site), Source.ENVIRONMENT),))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checks.SearchPath, "of", lambda root: alone)
+        return list(checks.check_builds_match(Config(imports=(Import(name="torchvision"),)), site.parent))
+
+
+@pytest.mark.parametrize(
+    ("torch", "vision", "requires", "severity"),
+    [
+        ("2.4.0+cu121", "0.20.1+cu121", "torch==2.5.1", Severity.ERROR),
+        ("2.4.0+cu121", "0.19.0+cu124", "torch==2.4.0", Severity.WARNING),
+        ("2.4.0+cu121", "0.19.0+cu121", "torch==2.4.0", None),
+        ("2.4.0", "0.19.0+cu121", "torch==2.4.0", None),
+    ],
+)
+def test_torchvision_goes_with_one_torch(
+    checks: ModuleType, site: Path, torch: str, vision: str, requires: str, severity: Severity | None
+) -> None:
+    found = companions(checks, site, torch, vision, requires)
+    assert [finding.severity for finding in found] == ([severity] if severity else [])
+    assert all(finding.id == "packages.torch-pair" for finding in found)
+
+
+def test_another_environment_is_active(checks: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = tmp_path / "env/bin/python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    monkeypatch.setenv("CONDA_PREFIX", str(tmp_path / "env"))
+    assert list(checks.check_are_of_the_active_environment(Config())) == []
+    monkeypatch.setenv("PATH", f"{python.parent}:/usr/bin:/bin")
+    [finding] = checks.check_are_of_the_active_environment(Config())
+    assert (finding.id, finding.severity) == ("packages.other-environment", Severity.WARNING)
+    assert finding.fix.endswith(f"preflight: {{python: {python}}}")
+    assert list(checks.check_are_of_the_active_environment(Config(python=str(python)))) == []
+    monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
+    assert list(checks.check_are_of_the_active_environment(Config())) == []
 
 
 def locked(checks: ModuleType, site: Path, name: str, text: str) -> list[Finding]:
@@ -110,8 +243,8 @@ def test_drift_is_one_finding(checks: ModuleType, site: Path) -> None:
     text = "# pinned\npart==1.5\nThing==1.0\nabsent_part==3\nonly-elsewhere==1; sys_platform == 'win32'\n"
     [finding] = locked(checks, site, "requirements.txt", text)
     assert finding.id == "packages.drift"
-    assert "thing 2.0; locked 1.0" in finding.message
-    assert "absent_part is not installed; locked 3" in finding.message
+    assert "thing 2.0 (wanted 1.0)" in finding.message
+    assert "absent_part is not installed (wanted 3)" in finding.message
     assert Path(finding.file).name == "requirements.txt"
     assert finding.line == 3
     assert finding.fix.endswith(f"install -r {site.parent}/requirements.txt")
@@ -121,7 +254,7 @@ def test_drift_is_one_finding(checks: ModuleType, site: Path) -> None:
 def test_one_package_that_differs_is_named_in_full(checks: ModuleType, site: Path) -> None:
     install(site, "thing", "2.0")
     [finding] = locked(checks, site, "requirements.txt", "thing==1.0\n")
-    assert finding.message == "thing 2.0, the lock wants 1.0 (requirements.txt)"
+    assert finding.message == "thing 2.0, requirements.txt wants 1.0"
 
 
 def test_a_constraint_needs_nothing(checks: ModuleType, site: Path) -> None:
@@ -151,6 +284,27 @@ def test_a_lock_that_is_not_there(checks: ModuleType, site: Path) -> None:
     [finding] = checks.check_matches_lock("absent.txt", Config(packages=Packages(lock=("absent.txt",))), site.parent)
     assert finding.id == "packages.no-lock"
     assert "No such file" in finding.message
+
+
+HASH = "    --hash=sha256:00"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "severity"),
+    [
+        ("requirements.txt", "thing==1.0\n", Severity.WARNING),
+        ("requirements.txt", f"thing==1.0 \\\n{HASH}\n", Severity.ERROR),
+        (
+            "requirements.txt",
+            "# This file is autogenerated by pip-compile with Python 3.11\nthing==1\n",
+            Severity.ERROR,
+        ),
+        ("pylock.toml", "[[packages]]\nname = 'thing'\nversion = '1.0'\n", Severity.ERROR),
+    ],
+)
+def test_what_a_resolver_wrote_binds(checks: ModuleType, site: Path, name: str, text: str, severity: Severity) -> None:
+    install(site, "thing", "2.0")
+    assert [finding.severity for finding in locked(checks, site, name, text)] == [severity]
 
 
 def test_conda_locks_are_not_answered_yet(checks: ModuleType, site: Path) -> None:

@@ -45,7 +45,7 @@ def test_the_first_folder_counts(tmp_path: Path) -> None:
     install(tmp_path / "two", "x-2.dist-info", "Name: x\nVersion: 2\n")
     installed = Installed.in_folders([str(tmp_path / "one"), str(tmp_path / "two"), str(tmp_path / "absent")])
     assert [each.version for each in installed] == ["1"]
-    assert installed.twins() == []
+    assert installed.rivals(SearchPath(())) == []
 
 
 def test_owners_by_record_by_source_and_by_name(tmp_path: Path) -> None:

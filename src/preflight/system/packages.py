@@ -17,7 +17,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from preflight.system.origins import SearchPath
+from preflight.system.origins import STRAY, SearchPath, Source
 
 _INFO = (".dist-info", ".egg-info")
 # Import names whose distribution has another name, where no metadata is there to ask.
@@ -83,6 +83,11 @@ class Distribution:
         return _text(self.info / "RECORD") or _text(self.info / "installed-files.txt")
 
     @cached_property
+    def installer(self) -> str:
+        """The program that installed it, empty where none says."""
+        return _text(self.info / "INSTALLER").strip()
+
+    @cached_property
     def source_tree(self) -> str:
         """The folder that it was installed from, where that was a local one."""
         try:
@@ -90,6 +95,12 @@ class Distribution:
         except (ValueError, KeyError, TypeError):
             return ""
         return unquote(url.path) if url.scheme == "file" else ""
+
+    def lacks_modules_of(self, other: Distribution) -> bool:
+        """Say whether none of the modules that `other` records is in the folder of this one."""
+        names = {line.partition("/")[0].partition(",")[0].strip('"') for line in other.record.splitlines()}
+        tops = {name for name in names if name not in ("..", "") and not name.endswith(_INFO)}
+        return bool(tops) and not any(os.path.exists(os.path.join(self.folder, name)) for name in tops)
 
     def owns(self, file: str) -> bool:
         """Say whether `file` belongs to it, by its record, by the folder it was installed from, or by its name."""
@@ -136,16 +147,42 @@ class Installed:
 
     def installer(self) -> str:
         """Return the program that installed most of them (`pip`, `uv`, `conda`), `pip` where none says."""
-        tools = Counter(_text(each.info / "INSTALLER").strip() for each in self.all)
+        tools = Counter(each.installer for each in self.all)
         del tools[""]
         return tools.most_common(1)[0][0] if tools else "pip"
 
-    def twins(self) -> list[list[Distribution]]:
-        """Return the groups of distributions that have one name and lie in one folder."""
+    def records(self, key: str) -> list[Distribution]:
+        """Return every distribution of that key, the ones that are not found first too."""
+        return [each for each in self.all if each.key == key]
+
+    def rivals(self, path: SearchPath) -> list[list[Distribution]]:
+        """Return the groups of records of one name of which only one can be true, the one found first at the front.
+
+        They lie in one folder, or one of them lies in a stray folder that has none of its modules.
+        """
         groups = defaultdict(list)
         for each in self.all:
-            groups[each.key, each.folder].append(each)
-        return [group for group in groups.values() if len(group) > 1]
+            groups[each.key].append(each)
+        stray = {os.path.realpath(folder) for folder in path.folders_of(Source.PROJECT, *STRAY)}
+        found = []
+        for group in groups.values():
+            true = [each for each in group if each.folder not in stray]
+            empty = [each for each in group if each.folder in stray and any(each.lacks_modules_of(it) for it in true)]
+            found += [[*empty, true[0]]] if empty else []
+            found += [twins for twins in _by_folder(group) if len(twins) > 1]
+        return found
+
+
+def _by_folder(distributions: Iterable[Distribution]) -> list[list[Distribution]]:
+    groups = defaultdict(list)
+    for each in distributions:
+        groups[each.folder].append(each)
+    return list(groups.values())
+
+
+def leftovers(folders: Iterable[str]) -> list[Path]:
+    """Return what pip left in `folders` of packages that it began to remove: their names begin with a tilde."""
+    return [Path(folder, name) for folder in dict.fromkeys(folders) for name in _names(folder) if name[0] == "~"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,12 +296,14 @@ def _wanted_extras(installed: Installed) -> dict[str, set[str]]:
 
 
 def _infos(folder: str) -> list[Path]:
+    return [Path(folder, name) for name in _names(folder) if name.endswith(_INFO) and not name.startswith("~")]
+
+
+def _names(folder: str) -> list[str]:
     try:
-        names = sorted(os.listdir(folder))
+        return sorted(os.listdir(folder))
     except OSError:
         return []
-    # A leading tilde is what pip leaves behind of a package that it could not remove whole.
-    return [Path(folder, name) for name in names if name.endswith(_INFO) and not name.startswith("~")]
 
 
 def _read(info: Path) -> Distribution:

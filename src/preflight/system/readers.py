@@ -40,6 +40,12 @@ class Readers:
         """True where PyYAML alone reads YAML here, and nothing is seen that would mend what it reads."""
         return any(map(_PLAIN.search, self.texts)) and not any(map(_LENIENT.search, self.texts))
 
+    def asks_version(self, distribution: str) -> bool:
+        """Say whether some line asks for the version of an installed distribution."""
+        name = re.escape(distribution).replace(r"\-", "[-_.]")
+        pattern = rf"\b(?:version|distribution|metadata|require_version|get_distribution|require)\(\s*f?['\"]{name}\b"
+        return any(re.search(pattern, text, re.IGNORECASE) for text in self.texts)
+
     def converts(self, key: str) -> bool:
         """Say whether some line turns the value of `key` into a number, or declares it one."""
         name = rf"(?<!\w)(?<!\w-){re.escape(key).replace('_', '[-_]')}(?!\w)"
