@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from enum import StrEnum
 
@@ -10,7 +9,7 @@ START = 256
 
 # fmt: off
 # How files begin; a `.` stands for any byte. Formats that begin like no other only.
-MAGICS = {
+_BEGINNINGS = {
     "PNG image": rb"\x89PNG\r\n\x1a\n", "JPEG image": rb"\xff\xd8\xff", "GIF image": rb"GIF8[79]a",
     "WebP image": rb"RIFF....WEBP", "BMP image": rb"BM....\0\0\0\0", "TIFF image": rb"II[*+]\0|MM\0[*+]",
     "JPEG 2000 image": rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "HEIF image": rb"....ftyp(?:avi|hei|mif|msf|hev)",
@@ -24,9 +23,9 @@ MAGICS = {
     "Arrow file": rb"ARROW1|FEA1", "Arrow stream": rb"\xff\xff\xff\xff....", "SQLite database": rb"SQLite format 3\0",
     "PDF document": rb"%PDF-",
 }
-_IMAGES = {name for name in MAGICS if name.endswith(" image")}
-# What may stand under a suffix, what is expected first. Where others may, which only their reader knows: _OPEN.
-_SUFFIXES = {
+_IMAGES = {name for name in _BEGINNINGS if name.endswith(" image")}
+# What may stand under a suffix, what is expected first.
+SUFFIXES = {
     ".png": ("PNG image",), ".jpg": ("JPEG image",), ".jpeg": ("JPEG image",), ".gif": ("GIF image",),
     ".webp": ("WebP image",), ".bmp": ("BMP image",), ".tif": ("TIFF image",), ".tiff": ("TIFF image",),
     ".wav": ("WAV sound", "SPHERE sound", "AIFF sound", "FLAC sound", "MP3 sound", "Ogg sound"),
@@ -43,16 +42,18 @@ _SUFFIXES = {
     ".csv": ("CSV table",), ".tsv": ("TSV table",),
 }
 _TEXT = {"JSON file", "JSON lines", "CSV table", "TSV table"}
+# What is not told by its first bytes; where there are more formats than these.
+_FREE = {"tar archive", "pickle", "PyTorch file", "safetensors file"}
 _OPEN = {".wav", ".avi", ".mp4", ".m4v", ".mov", ".flac", ".7z", ".zst"}
 # No file of these formats is empty, and none of them starts like a web page.
-_BINARY = {suffix for suffix, names in _SUFFIXES.items() if names[0] not in _TEXT | {"PyTorch file"}} | {
+_BINARY = {suffix for suffix, names in SUFFIXES.items() if names[0] not in _TEXT | {"PyTorch file"}} | {
     ".pt", ".pth", ".ckpt", ".dcm", ".mp3", ".onnx", ".joblib", ".gguf", ".avro", ".orc",
 }
 _NO_PAGE = _BINARY | {".csv", ".tsv", ".json", ".jsonl", ".bin"}
 # A file of these formats may begin with zero bytes; that of any other was never written.
 _MAY_BE_ZERO = {".bin", ".tar", ".mp4", ".m4v", ".mov", ".pt", ".pth", ".ckpt"}
 # fmt: on
-_COMPILED = {name: re.compile(pattern, re.DOTALL) for name, pattern in MAGICS.items()}
+MAGICS = {name: re.compile(beginning, re.DOTALL) for name, beginning in _BEGINNINGS.items()}
 _ERROR_PAGE = re.compile(rb"\s*(?:<!doctype html|<html|<\?xml[^>]*>\s*<error>|<error><code>)", re.IGNORECASE)
 
 
@@ -67,7 +68,8 @@ class Trouble(StrEnum):
 
 def suffix_of(path: str) -> str:
     """Return the last suffix in small letters."""
-    return os.path.splitext(path)[1].lower()
+    name = path[path.rfind("/") + 1 :]
+    return name[name.rfind(".") :].lower() if "." in name[1:] else ""
 
 
 def trouble_of(path: str, start: bytes) -> Trouble | None:
@@ -82,16 +84,16 @@ def trouble_of(path: str, start: bytes) -> Trouble | None:
 
 def expected_format(path: str) -> str:
     """Return the format that the suffix stands for, empty where it stands for none or for many."""
-    names = _SUFFIXES.get(suffix_of(path))
+    names = SUFFIXES.get(suffix_of(path))
     return names[0] if names else ""
 
 
 def recognised_format(path: str, start: bytes) -> str:
     """Return the format that a file begins like, those that its suffix stands for first; empty where none is known."""
-    for name in _SUFFIXES.get(suffix_of(path), ()):
-        if name in _COMPILED and _COMPILED[name].match(start):
+    for name in SUFFIXES.get(suffix_of(path), ()):
+        if name in MAGICS and MAGICS[name].match(start):
             return name
-    return next((name for name, magic in _COMPILED.items() if magic.match(start)), "")
+    return next((name for name, magic in MAGICS.items() if magic.match(start)), "")
 
 
 def is_image(path: str) -> bool:
@@ -102,29 +104,25 @@ def is_image(path: str) -> bool:
 def never_written(path: str, start: bytes) -> bool:
     """Tell whether a file begins with zero bytes where its format does not."""
     suffix = suffix_of(path)
-    return suffix in _SUFFIXES and suffix not in _MAY_BE_ZERO and not start[:4096].strip(b"\0")
+    return suffix in SUFFIXES and suffix not in _MAY_BE_ZERO and not start[:4096].strip(b"\0")
 
 
 def mistaken_format(path: str, start: bytes) -> tuple[str, bool]:
-    """Return the format that a file has in place of the one its suffix stands for, and whether readers mind.
+    """Return the format in place of the one that the suffix stands for, empty if it is not known, and whether readers mind.
 
-    Both are empty where the two agree. The format is `something else` where it is not known. Readers of images look at
-    the first bytes and not at the suffix.
+    Readers of images look at the first bytes and not at the suffix; those of sounds and videos know more formats.
     """
     suffix = suffix_of(path)
-    names = _SUFFIXES.get(suffix, ())
+    names = SUFFIXES.get(suffix, ())
     found = recognised_format(path, start)
-    if not names or found in names:
-        return "", False
-    is_readable = suffix in (".tar", ".pkl", ".pickle") or names[0] in ("PyTorch file", "safetensors file")
-    if is_readable or (names[0] in _TEXT and (not found or found == "BMP image" or not _has_binary(start))):
+    if not names or found in names or names[0] in _FREE or (names[0] in _TEXT and not (found and _is_binary(start))):
         return "", False
     if found:
         return found, not (found in _IMAGES and names[0] in _IMAGES) and suffix not in _OPEN
-    return ("", False) if suffix in _OPEN else ("something else", True)
+    return "", suffix not in _OPEN
 
 
-def _has_binary(start: bytes) -> bool:
+def _is_binary(start: bytes) -> bool:
     """Tell whether no text begins so: text in any encoding has no such control characters."""
     return any(byte < 9 or 13 < byte < 27 for byte in start[:START]) and not start.startswith(
         (b"\xff\xfe", b"\xfe\xff")

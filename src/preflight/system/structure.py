@@ -6,8 +6,8 @@ import json
 import os
 import re
 import struct
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from preflight.system import formats
@@ -60,24 +60,40 @@ class Damaged(Exception):
 def flaw_of(path: str) -> Flaw | None:
     """Return what is wrong with a file by its cheap tests; raises OSError where it cannot be read.
 
-    An empty file, a Git LFS pointer and a web page are not looked at: `formats.trouble_of` has a word for them.
+    An empty file, a Git LFS pointer and a web page are not looked at: `formats.trouble_of` has a word for them. Neither
+    is a file with a suffix that stands for no format.
     """
-    with _opened(path) as file:
-        start = file.start
-        if formats.trouble_of(path, start[: formats.START]):
-            return None
-        if formats.never_written(path, start):
-            return Flaw("zeros", formats.expected_format(path), "it begins with zero bytes")
-        found, minded = formats.mistaken_format(path, start)
-        expected = formats.expected_format(path)
-        if found and minded:
-            return Flaw(
-                "wrong-format", expected, found if found != "something else" else f"begins with {start[:8].hex()}"
-            )
-        # A PyTorch file, and one of a suffix that many formats share, is what it begins like.
-        is_named = expected in _TESTS and expected not in formats.MAGICS
-        flaw = _flaw_within(file, expected if is_named else formats.recognised_format(path, start))
-        return flaw or (Flaw("other-suffix", expected, found) if found else None)
+    suffix = formats.suffix_of(path)
+    if suffix not in formats.SUFFIXES:
+        return None
+    # A pipe that took the place of a file must not hold the reader up.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        file = Opened(path, descriptor)
+        magic, test = _USUAL.get(suffix, (None, None))
+        if magic and test and magic.match(file.start):
+            with suppress(Damaged, struct.error, IndexError):
+                if not test(file):
+                    return None
+        return _flaw_in(file)
+    finally:
+        os.close(descriptor)
+
+
+def _flaw_in(file: Opened) -> Flaw | None:
+    path, start = file.path, file.start
+    if formats.trouble_of(path, start[: formats.START]):
+        return None
+    expected = formats.expected_format(path)
+    if formats.never_written(path, start):
+        return Flaw("zeros", expected, "it begins with zero bytes")
+    found, minded = formats.mistaken_format(path, start)
+    if minded:
+        return Flaw("wrong-format", expected, found or f"something that begins with {start[:8].hex(' ')}")
+    # A PyTorch file, and one of a suffix that many formats share, is what it begins like.
+    is_named = expected in _TESTS and expected not in formats.MAGICS
+    flaw = _flaw_within(file, expected if is_named else formats.recognised_format(path, start))
+    return flaw or (Flaw("other-suffix", expected, found) if found else None)
 
 
 def _flaw_within(file: Opened, name: str) -> Flaw | None:
@@ -91,16 +107,6 @@ def _flaw_within(file: Opened, name: str) -> Flaw | None:
     except (struct.error, IndexError):
         return Flaw("truncated", name, "it ends within its header")
     return Flaw("truncated", name, missing) if missing else None
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[Opened]:
-    # A pipe that took the place of a file must not hold the reader up.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        yield Opened(path, descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _short(file: Opened, wanted: int) -> str:
@@ -379,3 +385,9 @@ _TESTS: dict[str, Callable[[Opened], str]] = {
     "CSV table": _delimited,
     "TSV table": _delimited,
 }
+# What most files of a suffix begin like, so that a healthy one costs a single test.
+_USUAL = {
+    suffix: (formats.MAGICS[names[0]], _TESTS[names[0]])
+    for suffix, names in formats.SUFFIXES.items()
+    if names[0] in formats.MAGICS and names[0] in _TESTS
+} | {".json": (re.compile(rb"\s*[\[{]"), _json), ".jsonl": (re.compile(rb"\s*[\[{]"), _json_lines)}

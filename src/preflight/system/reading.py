@@ -1,0 +1,87 @@
+"""How a program reads its data, as far as its text tells: words in it that change what a file must be."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+
+from preflight.system.code import Source, dotted
+
+# fmt: off
+FILLS_GAPS = frozenset({
+    "fillna", "dropna", "ffill", "bfill", "interpolate", "isna", "isnull", "notna", "notnull", "isnan", "nan_to_num",
+    "nanmean", "nanmedian", "nanstd", "SimpleImputer", "KNNImputer", "IterativeImputer", "na_values", "fill_null",
+    "drop_nulls", "drop_nans", "fill_nan", "masked_invalid", "isfinite", "XGBClassifier", "XGBRegressor",
+    "LGBMClassifier", "LGBMRegressor", "HistGradientBoostingClassifier", "HistGradientBoostingRegressor",
+})
+MAPS_LABELS = frozenset({
+    "LabelEncoder", "OrdinalEncoder", "LabelBinarizer", "factorize", "return_inverse", "inverse", "codes", "map",
+    "replace", "get_dummies", "label_map", "label2id", "class_to_idx", "class_to_index", "unique", "set", "Categorical",
+    "searchsorted", "digitize", "ignore_index", "clip",
+})
+NAMES_DELIMITER = frozenset({"sep", "delimiter", "Sniffer", "delim_whitespace", "dialect", "separator"})
+NAMES_ENCODING = frozenset({"encoding", "encoding_errors", "errors"})
+MENDS_IMAGES = frozenset({"LOAD_TRUNCATED_IMAGES"})
+TRUSTS_CHECKPOINTS = frozenset({"add_safe_globals", "safe_globals"})
+_LABELS = {"y", "ys", "label", "labels", "target", "targets", "lab", "cls", "classes"}
+# fmt: on
+
+
+def names_in(sources: Iterable[Source]) -> frozenset[str]:
+    """Return every name, attribute and keyword in the files."""
+    return frozenset(name for node in _nodes(sources) for name in _names_of(node))
+
+
+def shifts_labels(sources: Iterable[Source], column: str) -> bool:
+    """Tell whether a number is taken from what looks like labels, as from those that begin at 1."""
+    for node in _nodes(sources):
+        match node:
+            case (
+                ast.BinOp(left=changed, op=ast.Sub() | ast.Mod())
+                | ast.AugAssign(target=changed, op=ast.Sub() | ast.Mod())
+            ):
+                words = {word for each in ast.walk(changed) for word in (*_names_of(each), *_text_of(each))}
+                if words & (_LABELS | {column}):
+                    return True
+    return False
+
+
+def checkpoint_loads(sources: Iterable[Source]) -> list[bool | None]:
+    """Return `weights_only` of each `torch.load`: None where it is not given or not a plain True or False."""
+    sources = list(sources)
+    aliases = {"torch.load"}
+    for node in _nodes(sources):
+        match node:
+            case ast.Import(names=names):
+                aliases |= {f"{each.asname}.load" for each in names if each.name == "torch" and each.asname}
+            case ast.ImportFrom(module="torch", names=names):
+                aliases |= {each.asname or each.name for each in names if each.name == "load"}
+    calls = [node for node in _nodes(sources) if isinstance(node, ast.Call) and dotted(node.func) in aliases]
+    return [_weights_only(call) for call in calls]
+
+
+def _weights_only(call: ast.Call) -> bool | None:
+    for keyword in call.keywords:
+        if keyword.arg == "weights_only" and isinstance(keyword.value, ast.Constant):
+            return bool(keyword.value.value)
+        if keyword.arg is None or keyword.arg == "weights_only":
+            return False  # told where this reader cannot see: the program is taken to know
+    return None
+
+
+def _nodes(sources: Iterable[Source]) -> Iterator[ast.AST]:
+    for source in sources:
+        yield from ast.walk(source.tree)
+
+
+def _names_of(node: ast.AST) -> Iterator[str]:
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name) | ast.alias(name=name):
+            yield name
+        case ast.keyword(arg=str(name)):
+            yield name
+
+
+def _text_of(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value

@@ -1,0 +1,303 @@
+"""Tables row by row: CSV, TSV, JSON lines, Parquet, Arrow and NumPy arrays, in memory that does not grow with them."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from preflight.system.archives import COMPRESSED, open_text
+from preflight.system.watched import at
+
+ROWS_AT_ONCE = 4096
+LONGEST_LINE = 1 << 24
+_BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_ARROW = {".parquet", ".arrow", ".feather"}
+_TEXTS = {".csv", ".tsv", ".txt", ".jsonl", ".ndjson"}
+
+
+class Unreadable(Exception):
+    """A table cannot be read on; `kind` is one word for why, `row` where, counted from 1."""
+
+    def __init__(self, kind: str, text: str, *, cause: str = "", row: int = 0) -> None:
+        super().__init__(text)
+        self.kind, self.cause, self.row = kind, cause, row
+
+
+class NoLibrary(Exception):
+    """What reads the format is not installed; the text is its name."""
+
+
+@dataclass(slots=True)
+class Ragged:
+    """Rows that have another number of cells than the header: how many, and the first."""
+
+    count: int = 0
+    row: int = 0
+    cells: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Table:
+    """A table whose rows have not been read: `chunks(names)` gives the cells of those columns, some rows at a time.
+
+    `rows` is how many there are where that stands in the file, else None; `delimiter`, `encoding` and `mark` (whether a
+    byte order mark is in front) are those of text.
+    """
+
+    path: str
+    columns: tuple[str, ...]
+    chunks: Callable[[Sequence[str]], Iterator[tuple[int, list[Sequence[Any]]]]]
+    rows: int | None = None
+    delimiter: str = ""
+    encoding: str = ""
+    mark: bool = False
+    ragged: Ragged = field(default_factory=Ragged)
+
+
+def is_table(path: str) -> bool:
+    """Tell whether the suffix is that of a table; text in a `.txt` may be anything."""
+    suffix = _suffix(path)
+    return suffix in _ARROW | _TEXTS - {".txt"}
+
+
+def open_table(path: str, encoding: str = "") -> Table:
+    """Open a table by its suffix.
+
+    Raises Unreadable where the head cannot be read, NoLibrary where its format needs one that is not installed.
+    """
+    at(path)
+    suffix = _suffix(path)
+    if suffix in _ARROW:
+        return _open_arrow(path)
+    if suffix == ".npy":
+        return _open_array(path)
+    return _open_lines(path, encoding) if suffix in (".jsonl", ".ndjson") else _open_delimited(path, encoding)
+
+
+def read(table: Table, columns: Sequence[Any], until: float | None = None) -> int | None:
+    """Feed the cells of the table to the columns and return the number of rows; None where the time was up before.
+
+    Each column has a `name` and takes `feed(path, first_row, cells)`. Raises Unreadable.
+    """
+    rows = 0
+    for first, cells in table.chunks([column.name for column in columns]):
+        for column, each in zip(columns, cells[1:], strict=True):
+            column.feed(table.path, first, each)
+        rows = first + len(cells[0]) - 1
+        if until is not None and time.monotonic() > until:
+            return None
+    return rows
+
+
+def read_all(path: str) -> None:
+    """Decode every cell of a table, whatever encoding a `.csv` has; raises Unreadable, NoLibrary."""
+    table = open_table(path, "latin-1" if _suffix(path) in (".csv", ".tsv") else "")
+    for _ in table.chunks(table.columns):
+        pass
+
+
+def _suffix(path: str) -> str:
+    stem, suffix = os.path.splitext(path.lower())
+    return os.path.splitext(stem)[1] if suffix in COMPRESSED else suffix
+
+
+def _open_delimited(path: str, encoding: str) -> Table:
+    mark, used = _encoding_of(path, encoding)
+    with open_text(path) as stream:
+        lines = _lines(stream, used, path)
+        head = next(lines, "")
+        delimiter = "\t" if _suffix(path) == ".tsv" else _delimiter_of(head)
+        columns = next(
+            csv.reader([head, *(line for line, _ in zip(lines, range(9), strict=False))], delimiter=delimiter), []
+        )
+    ragged = Ragged()
+
+    def chunks(names: Sequence[str]) -> Iterator[tuple[int, list[Sequence[Any]]]]:
+        places = [columns.index(name) for name in names]
+        csv.field_size_limit(LONGEST_LINE)
+        with open_text(path) as stream:
+            rows = csv.reader(_lines(stream, used, path), delimiter=delimiter)
+            next(rows, None)
+            for first, some in _in_chunks(row for row in rows if row):
+                if any(len(row) != len(columns) for row in some):
+                    _note_ragged(ragged, first, some, len(columns))
+                yield first, [some, *([row[place] for row in some] for place in places)]
+
+    return Table(
+        path=path,
+        columns=tuple(name.strip() for name in columns),
+        chunks=chunks,
+        delimiter=delimiter,
+        encoding=used,
+        mark=mark,
+        ragged=ragged,
+    )
+
+
+def _note_ragged(ragged: Ragged, first: int, rows: list[list[str]], width: int) -> None:
+    """Count the rows that are too long or too short, and fill up the short ones."""
+    for number, row in enumerate(rows, first):
+        if len(row) != width:
+            if not ragged.count:
+                ragged.row, ragged.cells = number, len(row)
+            ragged.count += 1
+            row.extend([""] * (width - len(row)))
+
+
+def _delimiter_of(head: str) -> str:
+    others = {mark: head.count(mark) for mark in ";\t|"}
+    mark = max(others, key=lambda each: others[each])
+    return mark if "," not in head and others[mark] else ","
+
+
+def _open_lines(path: str, encoding: str) -> Table:
+    mark, used = _encoding_of(path, encoding)
+
+    def objects() -> Iterator[dict[str, Any]]:
+        with open_text(path) as stream:
+            for number, line in enumerate(_lines(stream, used, path), 1):
+                if line.strip():
+                    try:
+                        value = json.loads(line)
+                    except (ValueError, RecursionError) as problem:
+                        raise Unreadable(
+                            "bad-row", f"row {number} is no JSON", cause=str(problem), row=number
+                        ) from None
+                    if not isinstance(value, dict):
+                        raise Unreadable("bad-row", f"row {number} is no object of JSON", row=number)
+                    yield value
+
+    def chunks(names: Sequence[str]) -> Iterator[tuple[int, list[Sequence[Any]]]]:
+        for first, some in _in_chunks(objects()):
+            yield first, [some, *([row.get(name) for row in some] for name in names)]
+
+    columns = tuple(str(name) for name in next(objects(), {}))
+    return Table(path=path, columns=columns, chunks=chunks, encoding=used, mark=mark)
+
+
+def _open_arrow(path: str) -> Table:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet
+    except ImportError:
+        raise NoLibrary("pyarrow") from None
+    reads = [pa.ipc.open_file, pa.ipc.open_stream]
+    if Path(path).suffix.lower() == ".parquet":
+        reads = [pa.parquet.ParquetFile]
+    file: Any = None
+    problems = []
+    for open_file in reads:
+        try:
+            file = open_file(path if open_file is pa.parquet.ParquetFile else pa.memory_map(path))
+            break
+        except (pa.ArrowException, OSError) as problem:
+            problems.append(str(problem))
+    if file is None:
+        raise Unreadable("undecodable", "cannot be read", cause=problems[0])
+    schema = getattr(file, "schema_arrow", None) or file.schema
+
+    def chunks(names: Sequence[str]) -> Iterator[tuple[int, list[Sequence[Any]]]]:
+        first = 1
+        try:
+            for batch in _batches(file, names):
+                yield first, [range(batch.num_rows), *(batch.column(name).to_pylist() for name in names)]
+                first += batch.num_rows
+        except (pa.ArrowException, OSError) as problem:
+            raise Unreadable("undecodable", f"cannot be read after row {first - 1}", cause=str(problem)) from None
+
+    rows = file.metadata.num_rows if hasattr(file, "schema_arrow") else None
+    return Table(path=path, columns=tuple(schema.names), chunks=chunks, rows=rows)
+
+
+def _batches(file: Any, names: Sequence[str]) -> Iterator[Any]:
+    if hasattr(file, "iter_batches"):
+        yield from file.iter_batches(ROWS_AT_ONCE * 4, columns=list(names))
+    elif hasattr(file, "num_record_batches"):
+        yield from (file.get_batch(number) for number in range(file.num_record_batches))
+    else:
+        yield from file
+
+
+def _open_array(path: str) -> Table:
+    """Open a NumPy array of one dimension as a table of one column, which is called like the file."""
+    try:
+        import numpy as np
+    except ImportError:
+        raise NoLibrary("numpy") from None
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as problem:
+        raise Unreadable("undecodable", "cannot be read", cause=str(problem)) from None
+
+    def chunks(names: Sequence[str]) -> Iterator[tuple[int, list[Sequence[Any]]]]:
+        for start in range(0, len(array), ROWS_AT_ONCE * 16):
+            cells = array[start : start + ROWS_AT_ONCE * 16].tolist()
+            yield start + 1, [cells, *(cells for _ in names)]
+
+    if array.ndim != 1:
+        return Table(path=path, columns=(), chunks=lambda _: iter(()), rows=len(array) if array.ndim else 1)
+    return Table(path=path, columns=(Path(path).stem,), chunks=chunks, rows=len(array))
+
+
+def _encoding_of(path: str, encoding: str) -> tuple[bool, str]:
+    """Return whether a byte order mark is in front, and the encoding to read with."""
+    with open_text(path) as stream:
+        start = stream.read(3)
+    marked = next((name for mark, name in _BYTE_ORDER_MARKS.items() if start.startswith(mark)), "")
+    wanted = codecs.lookup(encoding or "utf-8").name
+    return bool(marked), "utf-8-sig" if wanted == "utf-8" else wanted
+
+
+def _lines(stream: IO[bytes], encoding: str, path: str) -> Iterator[str]:
+    """Give the lines of a text, none longer than memory likes; raises Unreadable where bytes are no text."""
+    text = io.TextIOWrapper(stream, encoding=encoding, newline="")
+    try:
+        while line := text.readline(LONGEST_LINE):
+            if len(line) == LONGEST_LINE and not line.endswith("\n"):
+                raise Unreadable("bad-row", f"has a line of more than {LONGEST_LINE:,} characters")
+            yield line
+    except UnicodeError:
+        raise _not_in_encoding(path, encoding.removesuffix("-sig")) from None
+    finally:
+        with suppress(ValueError):
+            text.detach()
+
+
+def _not_in_encoding(path: str, encoding: str) -> Unreadable:
+    """Look for the first byte that is not in the encoding, to name the place."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    offset, line = 0, 1
+    with open_text(path) as stream:
+        while block := stream.read(1 << 20):
+            held = len(decoder.getstate()[0])
+            try:
+                decoder.decode(block)
+            except UnicodeError as problem:
+                start = getattr(problem, "start", 0)
+                byte = getattr(problem, "object", b"?")[start]
+                line += block[: max(start - held, 0)].count(b"\n")
+                place = f"byte 0x{byte:02x} at offset {offset - held + start:,}, in line {line}"
+                return Unreadable("encoding", f"is not {encoding}", cause=place, row=line)
+            offset += len(block)
+            line += block.count(b"\n")
+    return Unreadable("encoding", f"is not {encoding}", cause="it ends within a character")
+
+
+def _in_chunks(rows: Iterable[Any]) -> Iterator[tuple[int, list[Any]]]:
+    first, some = 1, []
+    for row in rows:
+        some.append(row)
+        if len(some) == ROWS_AT_ONCE:
+            yield first, some
+            first, some = first + len(some), []
+    if some:
+        yield first, some
