@@ -1,5 +1,6 @@
 """Data: there, complete, and readable to the last file."""
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -192,7 +193,9 @@ def _bad(entry: Data, trouble: str, paths: list[str], number: int) -> Finding:
     if trouble == "pointer" and not files.repository_of(first):
         trouble = "copied pointer"
     name, words, cause, fix = BAD_FILES.get(trouble, UNREADABLE)
-    facts = {**_facts(first), "error": trouble, "where": quote(str(first.parent if len(paths) > 1 else first))}
+    number_of_error = getattr(errno, trouble, 0)
+    told = f"{os.strerror(number_of_error)} ({trouble})" if number_of_error else trouble
+    facts = {**_facts(first), "error": told, "where": quote(str(first.parent if len(paths) > 1 else first))}
     some = shown(first) + (f" (and {len(paths) - 1:,} more of {number:,} files)" if len(paths) > 1 else "")
     say = info if trouble == "blank" and number > len(paths) else error
     return say(

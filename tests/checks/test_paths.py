@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from preflight.config import Location, PathEntry
-from preflight.model import Finding
-from preflight.system import disk
+from preflight.config import Config, Import, Location, PathEntry
+from preflight.model import Finding, Severity
+from preflight.system import disk, trials
 from preflight.testing import run_check
 
 AT = Location("foo.yaml", 5, "preflight.paths[0]")
@@ -30,18 +30,19 @@ def checks(load_check_file: Callable[[str], ModuleType]) -> ModuleType:
 def judge(checks: ModuleType, tmp_path: Path) -> Callable[..., list[Finding]]:
     """Return a function that runs the check here, or in the world that `world` sets up."""
 
-    def judge(path: str = "out", access: str = "write", **more: Any) -> list[Finding]:
+    def judge(path: str = "out", access: str = "write", config: Any = None, **more: Any) -> list[Finding]:
         entry = PathEntry(path=path, access=frozenset(access.split("+")), at=AT, **more)
-        return list(checks.check_is_usable(entry=entry, root=tmp_path))
+        return list(checks.check_is_usable(entry=entry, root=tmp_path, config=Config(**config or {})))
 
     return judge
 
 
 @pytest.fixture
 def judge_in(checks: ModuleType, tmp_path: Path, in_world: Callable[..., Any]) -> Callable[..., list[Finding]]:
-    def judge(setup: str, path: str = "out", access: str = "write", **more: Any) -> list[Finding]:
+    def judge(setup: str, path: str = "out", access: str = "write", config: Any = None, **more: Any) -> list[Finding]:
         entry = PathEntry(path=path, access=frozenset(access.split("+")), at=AT, **more)
-        return list(in_world(setup.replace("OUT", f"{tmp_path}/out"), checks.check_is_usable, entry, tmp_path))
+        arguments = (entry, tmp_path, Config(**config or {}))
+        return list(in_world(setup.replace("OUT", f"{tmp_path}/out"), checks.check_is_usable, *arguments))
 
     return judge
 
@@ -176,9 +177,146 @@ def test_no_inodes_left(out: Path, judge_in: Any) -> None:
 
 @pytest.mark.parametrize(("number", "name"), [(errno.EDQUOT, "quota"), (errno.EIO, "write-error")])
 def test_a_disk_that_refuses_the_bytes(number: int, name: str, out: Path, judge_in: Any, failing: Any) -> None:
-    finding = only(judge_in(failing("write", disk.PROBE, number), free=10_000_000))
+    finding = only(judge_in(failing("write", trials.PROBE, number), free=10_000_000))
     assert finding.id == f"paths.{name}"
     assert not os.listdir(out)
+
+
+def test_a_quota_that_only_a_reservation_meets(out: Path, judge_in: Any, failing: Any) -> None:
+    if disk.mount_of(out).type not in trials._RESERVING:
+        pytest.skip("the tests' folder lies on a file system that sets no room aside")
+    setup = failing("fallocate", trials.PROBE, errno.EDQUOT)
+    finding = only(judge_in(setup, free=500_000_000))
+    assert (finding.id, finding.evidence["step"]) == ("paths.quota", "reserve")
+    assert not judge_in(setup)
+    assert not os.listdir(out)
+
+
+@pytest.fixture
+def judge_on(tmp_path: Path, out: Path, judge_in: Any, misbehaving: Callable[..., str]) -> Callable[..., list[Finding]]:
+    """Return a function that runs the check on a file system with the rules of `misbehaving`."""
+    (tmp_path / "server").mkdir()
+
+    def judge(*rules: str, **more: Any) -> list[Finding]:
+        findings = judge_in(misbehaving(tmp_path / "server", out, *rules), **more)
+        assert not os.listdir(tmp_path / "server")
+        return findings
+
+    return judge
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "word"),
+    [
+        ("write:20000000:EDQUOT", "quota", "quota"),
+        ("write:*:EIO", "write-error", "Input/output error"),
+        ("create:*:ESTALE", "stale-handle", "ESTALE"),
+        ("truncate:*:EACCES", "write-once", "cut to a length"),
+        ("rename:*:EPERM", "write-once", "renamed"),
+        ("fsync:*:EIO", "write-error", "Input/output error"),
+    ],
+)
+def test_a_file_system_that_refuses_a_step(rule: str, name: str, word: str, judge_on: Any) -> None:
+    finding = only(judge_on(rule, free=66_000_000))
+    assert (finding.id, finding.severity) == (f"paths.{name}", Severity.ERROR)
+    assert word in finding.message
+    assert not judge_on(free=66_000_000)
+
+
+def test_a_quota_that_a_small_file_does_not_meet(judge_on: Any) -> None:
+    finding = only(judge_on("write:20000000:EDQUOT", free=66_000_000))
+    assert 19_000_000 < finding.evidence["written"] <= 20_000_000
+    assert not judge_on("write:20000000:EDQUOT")
+
+
+def test_a_file_system_that_has_no_such_operation(judge_on: Any) -> None:
+    finding = only(judge_on("rename:*:ENOSYS"))
+    assert (finding.id, finding.severity) == ("paths.write-once", Severity.WARNING)
+
+
+@pytest.mark.parametrize("rule", ["create:*:HANG", "write:*:HANG"])
+def test_a_file_system_that_hangs(rule: str, out: Path, judge_in: Any, tmp_path: Path, misbehaving: Any) -> None:
+    (tmp_path / "server").mkdir()
+    finding = only(judge_in(misbehaving(tmp_path / "server", out, rule), config={"deadline": 1}))
+    assert finding.id == "paths.no-answer"
+    assert str(out) in finding.message
+    assert f"{out} (fuse from server)" in finding.cause
+    assert not judge_in(misbehaving(tmp_path / "server", out), config={"deadline": 1})
+
+
+def test_locks(judge_on: Any) -> None:
+    config = {"imports": (Import(name="h5py"),)}
+    finding = only(judge_on("lock:*:ENOLCK", config=config))
+    assert (finding.id, finding.severity) == ("paths.no-locks", Severity.WARNING)
+    assert "HDF5_USE_FILE_LOCKING=FALSE" in finding.fix
+    assert not judge_on(config=config)
+    assert not judge_on("lock:*:ENOLCK")
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(3600, "3,600 s ahead of"), (-60, "60 s behind")])
+def test_a_server_whose_clock_is_apart(seconds: int, words: str, judge_on: Any) -> None:
+    finding = only(judge_on(f"clock:{seconds}"))
+    assert (finding.id, finding.severity) == ("paths.clock", Severity.WARNING)
+    assert words in finding.message
+    assert not judge_on("clock:2")
+
+
+@pytest.mark.parametrize("path", ["x" * 300, "out/" + "x" * 300 + "/run1", "out/" + "deep/" * 800 + "run"])
+def test_names_that_are_too_long(path: str, out: Path, judge: Any) -> None:
+    finding = only(judge(path))
+    assert finding.id == "paths.name-too-long"
+    assert not judge(path.replace("x" * 300, "x" * 250).replace("deep/" * 800, "deep/" * 700))
+
+
+def test_a_cache_can_be_moved(tmp_path: Path, judge_in: Any) -> None:
+    (tmp_path / ".cache/torch").mkdir(parents=True)
+    (tmp_path / ".cache/torch").chmod(0o555)
+    setup = f"export HOME={tmp_path}; {AS_USER}"
+    finding = only(judge_in(setup, "~/.cache/torch"))
+    assert "export TORCH_HOME=" in finding.fix
+    subprocess.run(finding.fix.splitlines()[1], shell=True, check=True)
+    assert not judge_in(setup, "~/.cache/torch")
+
+
+WORKERS = Config(experiment={"num_workers": 2})
+
+
+def test_a_temporary_folder_that_is_missing(
+    tmp_path: Path, checks: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "gone"))
+    (finding,) = checks.check_temporary_folder_suits_workers(Config())
+    assert (finding.id, finding.severity) == ("paths.temporary-missing", Severity.WARNING)
+    subprocess.run(finding.fix.splitlines()[-1], shell=True, check=True)
+    assert not list(checks.check_temporary_folder_suits_workers(WORKERS))
+
+
+@pytest.mark.parametrize(
+    ("rule", "name"), [("mknod:*:EPERM", "temporary-sockets"), ("type:sshfs", "temporary-network"), ("clock:0", "")]
+)
+def test_a_temporary_folder_that_does_not_suit_workers(
+    rule: str, name: str, *, tmp_path: Path, out: Path, checks: ModuleType, in_world: Any, misbehaving: Any
+) -> None:
+    (tmp_path / "server").mkdir()
+    setup = f"{misbehaving(tmp_path / 'server', out, rule)}; export TMPDIR={out}"
+    findings = in_world(setup, checks.check_temporary_folder_suits_workers, WORKERS)
+    assert [finding.id for finding in findings] == ([f"paths.{name}"] if name else [])
+    assert not in_world(setup, checks.check_temporary_folder_suits_workers, Config())
+    for finding in findings:
+        mended = f"{setup}; {finding.fix.splitlines()[-1]}"
+        assert not in_world(mended, checks.check_temporary_folder_suits_workers, WORKERS)
+
+
+def test_a_temporary_folder_with_a_long_name(
+    tmp_path: Path, checks: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ("x" * 80)).mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / ("x" * 80)))
+    (finding,) = checks.check_temporary_folder_suits_workers(WORKERS)
+    assert finding.id == "paths.temporary-sockets"
+    assert "70 characters" in finding.cause
+    monkeypatch.setenv("TMPDIR", finding.fix.rpartition("=")[2])
+    assert not list(checks.check_temporary_folder_suits_workers(WORKERS))
 
 
 def test_too_little_space(out: Path, judge_in: Any) -> None:
@@ -213,7 +351,7 @@ def test_an_earlier_run(out: Path, judge: Any) -> None:
 
 def test_what_is_no_run(out: Path, judge: Any) -> None:
     (out / ".gitkeep").touch()
-    (out / f"{disk.PROBE}1-x").touch()
+    (out / f"{trials.PROBE}1-x").touch()
     assert not judge(empty=True)
     (out / ".hydra").mkdir()
     assert only(judge(empty=True)).id == "paths.not-empty"
@@ -252,7 +390,7 @@ def test_a_read_only_folder_may_hold_programs(out: Path, judge_in: Any) -> None:
 
 
 def test_what_a_killed_run_left_goes_after_an_hour(out: Path, judge: Any) -> None:
-    old, new = out / f"{disk.PROBE}1-old", out / f"{disk.PROBE}1-new"
+    old, new = out / f"{trials.PROBE}1-old", out / f"{trials.PROBE}1-new"
     old.touch()
     new.touch()
     os.utime(old, (time.time() - 4000, time.time() - 4000))

@@ -1,8 +1,9 @@
-"""A file system that hands everything on to a folder and misbehaves where it is told to: `CALL:NAME:ERROR` or `:HANG`.
+"""A file system that hands everything on to a folder and misbehaves where it is told to, `CALL:NAME:ERROR`.
 
     python file_system.py FOLDER MOUNTPOINT write:*:EDQUOT open:part09.npy:ESTALE read:*:HANG write:10000000:EDQUOT
 
-A number in place of NAME lets that many bytes of each file pass first. The calls are those of `Operations` below.
+HANG in place of an error never answers. A number in place of NAME lets that many bytes of each file pass first. The
+calls are the methods below. `type:KIND` has it look like another (sshfs), and `clock:SECONDS` dates files so far ahead.
 """
 
 import errno
@@ -22,7 +23,8 @@ class Misbehaving(Operations):
 
     def __init__(self, folder: str, rules: list[str]) -> None:
         self.folder = folder
-        self.rules = [rule.split(":") for rule in rules]
+        self.rules = [rule.split(":") for rule in rules if rule.count(":") == 2]
+        self.lead = sum(float(rule.partition(":")[2]) for rule in rules if rule.startswith("clock:"))
 
     def __call__(self, call: str, path: str, *arguments: Any) -> Any:
         for rule, name, error in self.rules:
@@ -38,7 +40,7 @@ class Misbehaving(Operations):
 
     def getattr(self, path, fh=None):
         facts = os.lstat(self.real(path))
-        return {name: getattr(facts, name) for name in FACTS}
+        return {name: getattr(facts, name) for name in FACTS} | {"st_mtime": facts.st_mtime + self.lead}
 
     def readdir(self, path, fh):
         return [".", "..", *os.listdir(self.real(path))]
@@ -67,6 +69,9 @@ class Misbehaving(Operations):
     def release(self, path, fh):
         os.close(fh)
 
+    def mknod(self, path, mode, dev):
+        os.mknod(self.real(path), mode, dev)
+
     def mkdir(self, path, mode):
         os.mkdir(self.real(path), mode)
 
@@ -92,4 +97,6 @@ class Misbehaving(Operations):
 
 if __name__ == "__main__":
     folder, point, *rules = sys.argv[1:]
-    FUSE(Misbehaving(folder, rules), point, foreground=True, direct_io=True)
+    kinds = [rule.partition(":")[2] for rule in rules if rule.startswith("type:")]
+    options = {"subtype": kinds[0]} if kinds else {}
+    FUSE(Misbehaving(folder, rules), point, foreground=True, direct_io=True, fsname="server", **options)

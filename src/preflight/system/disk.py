@@ -1,21 +1,14 @@
-"""The disk below a path: its mount, its room, and what really happens when a file is written or run there."""
+"""The disk below a path: its mount, its type, and the room that is left on it."""
 
 from __future__ import annotations
 
-import errno
 import os
-import secrets
-import stat
-import time
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-PROBE = ".preflight-probe-"
-STALE = 3600.0
-SCRIPT = b"#!/bin/sh\nexit 0\n"
-_BLOCK = 1 << 16
+# What lies on another machine, so that it may be slow, stale or away.
+NETWORK = {"afs", "beegfs", "ceph", "cifs", "gpfs", "lustre", "nfs", "nfs4", "orangefs", "pvfs2", "smb3", "smbfs"}
+NETWORK |= {"fuse.ceph", "fuse.glusterfs", "fuse.juicefs", "fuse.s3fs", "fuse.sshfs"}
 _GET_FLAGS = 0x80086601
 _IMMUTABLE = 0x10
 
@@ -40,14 +33,6 @@ class Room:
     free: int
     total: int
     inodes: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """The step that failed and the system's answer; `errno` is 0 where the bytes read back were not those written."""
-
-    step: str
-    errno: int
 
 
 def mounts() -> list[Mount]:
@@ -105,53 +90,6 @@ def is_immutable(path: Path) -> bool:
         os.close(descriptor)
 
 
-def try_to_write(folder: Path, size: int) -> Refusal | None:
-    """Write `size` bytes into a file of our own in `folder`, flush, rename, read back and delete it.
-
-    Return what was refused first. Nothing stays behind; what an earlier, killed attempt left is removed after an hour.
-    """
-    _remove_stale(folder)
-    probe = _new_name(folder)
-    renamed = probe.with_name(probe.name + "-renamed")
-    block = os.urandom(_BLOCK)
-    steps: list[tuple[str, Callable[[], object]]] = [
-        ("write", lambda: _write(probe, block, size)),
-        ("rename", lambda: os.rename(probe, renamed)),
-        ("read back", lambda: _compare(renamed, block, size)),
-        ("delete", lambda: os.unlink(renamed)),
-    ]
-    return _first_refusal(steps, leftovers=(probe, renamed))
-
-
-def try_to_read(path: Path) -> Refusal | None:
-    """List a folder, or read the first byte of a file."""
-
-    def read() -> None:
-        if path.is_dir():
-            os.scandir(path).close()
-        else:
-            with open(path, "rb") as file:
-                file.read(1)
-
-    return _first_refusal([("read", read)])
-
-
-def try_to_append(file: Path) -> Refusal | None:
-    """Open an existing file for writing, without writing to it."""
-    return _first_refusal([("open", lambda: os.close(os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)))])
-
-
-def try_to_execute(folder: Path) -> Refusal | None:
-    """Write a tiny script into `folder`, map it as code the way libraries are, run it and delete it."""
-    probe = _new_name(folder)
-    steps: list[tuple[str, Callable[[], object]]] = [
-        ("write", lambda: _write(probe, SCRIPT, len(SCRIPT), mode=0o700)),
-        ("map", lambda: _map_as_code(probe)),
-        ("run", lambda: _run(probe)),
-    ]
-    return _first_refusal(steps, leftovers=(probe,))
-
-
 def _mount(line: str) -> Mount:
     """Read `36 35 98:0 /root /point rw,noatime master:1 - ext3 /dev/root rw,errors=continue`."""
     fields, _, system = line.partition(" - ")
@@ -166,67 +104,3 @@ def _unescaped(text: str) -> str:
     for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         text = text.replace(code, character)
     return text
-
-
-def _first_refusal(steps: list[tuple[str, Callable[[], object]]], leftovers: tuple[Path, ...] = ()) -> Refusal | None:
-    try:
-        for step, do in steps:
-            try:
-                do()
-            except OSError as error:
-                return Refusal(step=step, errno=error.errno or 0)
-        return None
-    finally:
-        for leftover in leftovers:
-            with suppress(OSError):
-                os.unlink(leftover)
-
-
-def _new_name(folder: Path) -> Path:
-    return folder / f"{PROBE}{os.getpid()}-{secrets.token_hex(4)}"
-
-
-def _write(path: Path, block: bytes, size: int, mode: int = 0o600) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
-        left = size
-        while left > 0:
-            left -= os.write(descriptor, block[:left])
-        try:
-            os.fsync(descriptor)
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-                raise
-    finally:
-        os.close(descriptor)
-
-
-def _compare(path: Path, block: bytes, size: int) -> None:
-    with open(path, "rb") as file:
-        for start in range(0, size, _BLOCK):
-            if file.read(_BLOCK) != block[: size - start]:
-                raise OSError(0, "other bytes came back")
-
-
-def _map_as_code(path: Path) -> None:
-    import mmap
-
-    with open(path, "rb") as file:
-        mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ | mmap.PROT_EXEC).close()
-
-
-def _run(path: Path) -> None:
-    process = os.posix_spawn(path, [str(path)], os.environ)
-    _, status = os.waitpid(process, 0)
-    if status:
-        raise OSError(errno.ENOEXEC, os.strerror(errno.ENOEXEC))
-
-
-def _remove_stale(folder: Path) -> None:
-    with suppress(OSError):
-        for entry in os.scandir(folder):
-            if entry.name.startswith(PROBE):
-                facts = entry.stat(follow_symlinks=False)
-                ours = facts.st_uid == os.geteuid() and stat.S_ISREG(facts.st_mode)
-                if ours and time.time() - facts.st_mtime > STALE:
-                    os.unlink(entry.path)
