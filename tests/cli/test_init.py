@@ -34,7 +34,7 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("pets").mkdir()
     for number in range(3):
-        Path(f"pets/{number}.jpg").write_text("x")
+        Path(f"pets/{number}.xyz").write_text("x")
     Path("train.py").write_text(TRAIN)
     Path("foo.yaml").write_text(CONFIG)
     return tmp_path
@@ -47,7 +47,7 @@ def test_the_section_is_appended_and_the_rest_kept(project, capsys):
         "\npreflight:\n"
         "  imports: [yaml]\n"
         "  data:\n"
-        "    - {path: '${data.root}', files: {glob: '**/*.jpg', min: 3}}\n"
+        "    - {path: '${data.root}', files: {glob: '**/*.xyz', min: 3}}\n"
         "  paths:\n"
         "    - {path: '${output_dir}', access: write}\n"
     )

@@ -5,11 +5,8 @@ import textwrap
 
 import pytest
 
-from preflight.config.document import parse
-from preflight.config.references import References
-from preflight.draft.paths import read_settings, suggest_paths
-from preflight.system.code import parse_file
-from preflight.system.uses import read_behaviour
+from preflight.draft.paths import suggest_paths
+from preflight.draft.project import read_project
 
 
 @pytest.fixture
@@ -23,32 +20,30 @@ def suggested(tmp_path):
         (tmp_path / "train.py").write_text(textwrap.dedent(code))
         source = tmp_path / "foo.yaml"
         source.write_text(textwrap.dedent(config))
-        root = parse(source.read_text(), "foo.yaml")
-        settings = read_settings(root, References(root, "foo.yaml", os.environ))
-        return suggest_paths(settings, read_behaviour([parse_file(tmp_path / "train.py")]), tmp_path, source)
+        return suggest_paths(read_project(source.read_text(), source, [tmp_path / "train.py"], tmp_path))
 
     return suggest
 
 
 def test_a_file_that_exists_is_data(suggested):
-    found = suggested("train: data/train.npy\nname: resnet\nurl: https://x/y\nlr: 0.1\n", data__train_dot_npy=1)
+    found = suggested("train: data/train.bin\nname: resnet\nurl: https://x/y\nlr: 0.1\n", data__train_dot_bin=1)
     assert (found.data, found.paths) == ([{"path": "${train}"}], [])
 
 
 def test_a_folder_is_data_with_its_files_counted(suggested):
-    found = suggested("data: {root: pets}\n", pets__cat__N_dot_jpg=3, pets__dog__N_dot_jpg=2, pets__labels_dot_csv=1)
-    assert found.data == [{"path": "${data.root}", "files": {"glob": "**/*.jpg", "min": 5}}]
+    found = suggested("data: {root: pets}\n", pets__cat__N_dot_xyz=3, pets__dog__N_dot_xyz=2, pets__labels_dot_csv=1)
+    assert found.data == [{"path": "${data.root}", "files": {"glob": "**/*.xyz", "min": 5}}]
 
 
 def test_a_folder_of_many_kinds_has_no_pattern(suggested):
-    found = suggested("data_dir: pets\n", pets__N_dot_jpg=2, pets__N_dot_txt=2, pets__N_dot_csv=2)
+    found = suggested("data_dir: pets\n", pets__N_dot_xyz=2, pets__N_dot_txt=2, pets__N_dot_csv=2)
     assert found.data == [{"path": "${data_dir}", "files": {"min": 6}}]
 
 
 def test_the_codes_own_pattern_is_taken(suggested):
-    code = "import glob\nglob.glob(cfg['root'] + '/*/*.jpg')"
-    found = suggested("root: pets\n", code, pets__cat__N_dot_jpg=3, pets__N_dot_jpg=2)
-    assert found.data == [{"path": "${root}", "files": {"glob": "*/*.jpg", "min": 3}}]
+    code = "import glob\nglob.glob(cfg['root'] + '/*/*.xyz')"
+    found = suggested("root: pets\n", code, pets__cat__N_dot_xyz=3, pets__N_dot_xyz=2)
+    assert found.data == [{"path": "${root}", "files": {"glob": "*/*.xyz", "min": 3}}]
 
 
 def test_a_glob_in_the_config_is_counted(suggested):
@@ -67,8 +62,10 @@ def test_a_path_below_a_key_stays_below_it(suggested):
 
 
 def test_missing_data_is_listed_only_where_it_is_surely_read(suggested):
-    code = "open(cfg['a'])\nif cfg['b']:\n    open(cfg['b'])"
-    assert suggested("a: x/a.csv\nb: x/b.csv\nc: x/c.csv\n", code).data == [{"path": "${a}"}]
+    code = "open(cfg['a'])\nif fast:\n    open(cfg['b'])\nif cfg['resume']:\n    open(cfg['c'])"
+    config = "a: x/a.csv\nb: x/b.csv\nc: x/c.csv\nd: x/d.csv\nresume: "
+    assert suggested(config + "false\n", code).data == [{"path": "${a}"}]
+    assert suggested(config + "true\n", code).data == [{"path": "${a}"}, {"path": "${c}"}]
 
 
 def test_a_list_of_paths_is_followed_item_by_item(suggested):
@@ -100,7 +97,8 @@ def test_what_is_made_below_an_output_folder_is_part_of_it(suggested):
         torch.save(model, f"{cfg['out']}/epoch{epoch}.pt")
     open(cfg['out'] + '/log.txt', 'w')
     """
-    assert suggested("out: runs/a\n", code).paths == [{"path": "${out}", "access": "write"}]
+    entry = {"path": "${out}", "access": "write", "free": "100MB", "inodes": 3}
+    assert suggested("out: runs/a\n", code).paths == [entry]
 
 
 def test_a_file_that_is_written_is_listed_itself(suggested):
@@ -167,8 +165,8 @@ def test_what_is_no_path_of_the_experiment_is_left_out(suggested, tmp_path, conf
 
 
 def test_one_path_under_two_keys_is_one_entry(suggested):
-    found = suggested("a: {dir: pets}\nb: {dir: '${a.dir}/'}\n", "import os\nos.listdir(cfg.b.dir)", pets__N_dot_jpg=2)
-    assert found.data == [{"path": "${a.dir}", "files": {"glob": "**/*.jpg", "min": 2}}]
+    found = suggested("a: {dir: pets}\nb: {dir: '${a.dir}/'}\n", "import os\nos.listdir(cfg.b.dir)", pets__N_dot_xyz=2)
+    assert found.data == [{"path": "${a.dir}", "files": {"glob": "**/*.xyz", "min": 2}}]
 
 
 def test_an_ambiguous_key_is_left_alone(suggested):
@@ -187,7 +185,8 @@ def test_a_folder_that_may_never_be_written_is_left_out_where_it_cannot_be(tmp_p
     os.chown(locked, 12345, 12345)
     program = f"""
 from pathlib import Path
-from preflight.draft.paths import Candidate, _written
+from preflight.draft.candidates import Candidate
+from preflight.draft.paths import _written
 from preflight.system.uses import Act
 for sure in (True, False):
     print(len(_written(Candidate('x', 'x', acts={{Act.WRITE}}, is_certain=sure), {str(locked / "x")!r})))

@@ -2,29 +2,32 @@ import textwrap
 
 import pytest
 
+from preflight.system.amounts import Amounts
 from preflight.system.code import parse_file
-from preflight.system.uses import Act, read_behaviour
+from preflight.system.flow import Flow
+from preflight.system.uses import Act, read_uses
 
 
 @pytest.fixture
-def behaviour(tmp_path):
-    def read(*texts):
+def uses(tmp_path):
+    def read(*texts, **config):
         paths = []
         for number, text in enumerate(texts):
             path = tmp_path / f"file{number}.py"
             path.write_text(textwrap.dedent(text))
             paths.append(path)
-        return read_behaviour([parse_file(path) for path in paths])
+        flow = Flow([parse_file(path) for path in paths])
+        return read_uses(flow, Amounts(flow, lambda key: config.get(key[-1])))
 
     return read
 
 
-def said(behaviour, act):
+def said(uses, act):
     """Return the paths of one act: keys as `<a.b>`, `…` where more follows."""
     return {
         "".join(part if isinstance(part, str) else f"<{'.'.join(part)}>" for part in use.origin.parts)
         + ("" if use.origin.whole else "…")
-        for use in behaviour.uses
+        for use in uses
         if use.act is act
     }
 
@@ -80,8 +83,8 @@ Keeper(cfg['train'])
         ("import shutil\nshutil.copy(cfg['train'], '/tmp')", "<train>"),
     ],
 )  # fmt: skip
-def test_reading_is_seen(behaviour, text, path):
-    found = behaviour(text)
+def test_reading_is_seen(uses, text, path):
+    found = uses(text)
     assert path in said(found, Act.READ)
     assert path not in said(found, Act.WRITE)
 
@@ -107,8 +110,8 @@ def test_reading_is_seen(behaviour, text, path):
         ("import shutil\nshutil.copy('a', cfg['out'])", "<out>"),
     ],
 )
-def test_writing_is_seen(behaviour, text, path):
-    found = behaviour(text)
+def test_writing_is_seen(uses, text, path):
+    found = uses(text)
     assert path in said(found, Act.WRITE)
     assert path not in said(found, Act.READ)
 
@@ -125,8 +128,8 @@ def test_writing_is_seen(behaviour, text, path):
         "Path(cfg['out']).mkdir(parents=True)",
     ],
 )
-def test_a_refused_folder_is_seen(behaviour, text):
-    assert "<out>" in said(behaviour("import os, sys\n" + text), Act.FRESH)
+def test_a_refused_folder_is_seen(uses, text):
+    assert "<out>" in said(uses("import os, sys\n" + text), Act.FRESH)
 
 
 @pytest.mark.parametrize(
@@ -142,17 +145,17 @@ def test_a_refused_folder_is_seen(behaviour, text):
         "try:\n    os.mkdir(cfg['out'])\nexcept FileExistsError:\n    pass",
     ],
 )
-def test_a_folder_that_may_be_there_is_not_refused(behaviour, text):
-    assert said(behaviour("import os\n" + text), Act.FRESH) == set()
+def test_a_folder_that_may_be_there_is_not_refused(uses, text):
+    assert said(uses("import os\n" + text), Act.FRESH) == set()
 
 
-def test_a_switch_in_the_config_is_kept(behaviour):
-    found = behaviour("import os\nif os.listdir(cfg['out']) and not cfg.get('overwrite'):\n    raise ValueError")
-    assert [use.unless for use in found.uses if use.act is Act.FRESH] == [(("overwrite",),)]
+def test_a_switch_in_the_config_is_kept(uses):
+    found = uses("import os\nif os.listdir(cfg['out']) and not cfg.get('overwrite'):\n    raise ValueError")
+    assert [use.unless for use in found if use.act is Act.FRESH] == [(("overwrite",),)]
 
 
-def test_files_held_open_and_fetched_names_are_seen(behaviour):
-    found = behaviour("import glob\na = [open(f) for f in glob.glob(cfg['shards'])]\nT.from_pretrained(cfg['name'])")
+def test_files_held_open_and_fetched_names_are_seen(uses):
+    found = uses("import glob\na = [open(f) for f in glob.glob(cfg['shards'])]\nT.from_pretrained(cfg['name'])")
     assert said(found, Act.HOLD) == {"<shards>…"}
     assert said(found, Act.FETCH) == {"<name>"}
 
@@ -170,80 +173,36 @@ def test_files_held_open_and_fetched_names_are_seen(behaviour):
         "import train\ntrain.load(x)",
     ],
 )
-def test_what_says_nothing_of_a_path_is_passed_over(behaviour, text):
-    assert behaviour(text).uses == ()
+def test_what_says_nothing_of_a_path_is_passed_over(uses, text):
+    assert uses(text) == ()
 
 
-def test_what_stands_under_a_condition_is_not_certain(behaviour):
-    found = behaviour(
-        "open(cfg['a'])\nif cfg['b']:\n    open(cfg['b'])\ntry:\n    open(cfg['c'])\nexcept OSError:\n    pass"
-    )
-    assert {use.origin.key[0]: use.certain for use in found.uses} == {"a": True, "b": False, "c": False}
+def test_what_stands_under_a_condition_is_not_certain(uses):
+    found = uses("open(cfg['a'])\nif fast:\n    open(cfg['b'])\ntry:\n    open(cfg['c'])\nexcept OSError:\n    pass")
+    assert {use.origin.key[0]: use.certain for use in found} == {"a": True, "b": False, "c": False}
 
 
-def test_paths_are_followed_from_file_to_file(behaviour):
+def test_paths_are_followed_from_file_to_file(uses):
     first = "from file1 import Pets\nPets(cfg['root'])"
     second = "import os\nclass Pets:\n    def __init__(self, root):\n        self.names = os.listdir(root)"
-    assert said(behaviour(first, second), Act.READ) == {"<root>"}
+    assert said(uses(first, second), Act.READ) == {"<root>"}
 
 
-def test_names_in_different_functions_are_different(behaviour):
+def test_names_in_different_functions_are_different(uses):
     text = "def a():\n    p = cfg['x']\n    open(p)\ndef b():\n    p = cfg['y']\n    open(p, 'w')\n"
-    found = behaviour(text)
+    found = uses(text)
     assert (said(found, Act.READ), said(found, Act.WRITE)) == ({"<x>"}, {"<y>"})
 
 
-def test_defaults_of_options_are_known(behaviour):
-    found = behaviour("p.add_argument('--data-dir', '-d', default='data/cifar')\np.add_argument('--n', default=3)")
-    assert {name: origin.parts for name, origin in found.defaults.items()} == {"data_dir": ("data/cifar",)}
-
-
-def test_variables_that_must_be_set_are_known(behaviour):
-    text = """
-    import os
-    from os import environ
-    a = os.environ["A"], environ["B"], os.environ.get("C"), os.getenv("D")
-    os.environ["E"] = "1"
-    e = os.environ["E"]
-    if a:
-        f = os.environ["F"]
-    os.environ.setdefault("G", "1")
-    g = os.environ["G"]
-    os.environ.update(H="1")
-    h = os.environ["H"]
-    """
-    assert behaviour(text).variables == ("A", "B")
-
-
-@pytest.mark.parametrize(
-    "text", ["m.cuda()", "m.to('cuda')", "torch.device('cuda')", "torch.zeros(3, device='cuda:0')"]
-)
-def test_cuda_is_seen_where_nothing_asks_for_it(behaviour, text):
-    assert behaviour(text).cuda
-    assert not behaviour(text, "import torch\nok = torch.cuda.is_available()").cuda
-    assert not behaviour(f"if fast:\n    {text}").cuda
-
-
-@pytest.mark.parametrize("text", ["print('cuda')", "m.to('cpu')", "x == 'cuda'", "torch.device(cfg['device'])"])
-def test_cuda_is_not_seen_elsewhere(behaviour, text):
-    assert not behaviour(text).cuda
-
-
-def test_calls_have_their_full_names(behaviour):
-    found = behaviour("import wandb as w\nfrom torch.hub import load\nw.init()\nload('x')\n")
-    assert {"wandb.init", "torch.hub.load"} <= found.calls
-    assert "wandb.init" not in behaviour("import wandb\nwandb.init(mode='offline')").calls
-
-
-def test_texts_that_feed_themselves_end(behaviour):
+def test_texts_that_feed_themselves_end(uses):
     text = (
         "p = cfg['a']\nfor i in x:\n    p = p + '/b'\n    p = p + p\nopen(p)\ndef f(q):\n    return f(q + '/c')\nf(p)\n"
     )
-    assert any(use.origin.parts[0] == ("a",) for use in behaviour(text).uses)
+    assert any(use.origin.parts[0] == ("a",) for use in uses(text))
 
 
 @pytest.mark.parametrize(
     "text", [" + ".join(["cfg['a']"] * 300), "cfg" + "['a']" * 150, "cfg" + ".a" * 300, "f(" * 60 + ")" * 60]
 )
-def test_deep_expressions_end(behaviour, text):
-    assert said(behaviour(f"x = {text}\nopen(cfg['b'])"), Act.READ) == {"<b>"}
+def test_deep_expressions_end(uses, text):
+    assert said(uses(f"x = {text}\nopen(cfg['b'])"), Act.READ) == {"<b>"}

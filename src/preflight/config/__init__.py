@@ -107,7 +107,9 @@ def _from_text(source: str, text: str, start: Path) -> Config:
     )
     rest = plain(references.resolve(Node(experiment, 1), "", strict=False))
     python = "" if config.python == "python" else config.python
-    return replace(config, source=source, text=text, root=_folder(config.root, start), python=python, experiment=rest)
+    gpu = config.gpu if config.gpu and config.gpu.is_asked else None
+    root_folder = _folder(config.root, start)
+    return replace(config, source=source, text=text, root=root_folder, python=python, gpu=gpu, experiment=rest)
 
 
 def _folder(root: Path, start: Path) -> Path:

@@ -209,14 +209,23 @@ class System:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """`gpu:`: how many devices, bytes of memory on each, compute capability (a specifier such as `>=8.0`), dtypes."""
+    """`gpu:`: how many devices, bytes of memory on each, compute capability (a specifier such as `>=8.0`), dtypes.
 
+    `device` is what the experiment calls its device; where that is no GPU, nothing of the section is asked.
+    """
+
+    device: str = ""
     count: Count | None = None
     memory: Size | None = None
     capability: Specifiers = ""
     dtypes: tuple[str, ...] = ()
     idle: bool | None = None
     at: Location = NOWHERE
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether the experiment runs on a GPU."""
+        return not self.device or self.device.lower().startswith(("cuda", "gpu"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,6 +295,12 @@ class Config:
     checks: Mapping[str, Any] = field(default_factory=dict)
     ignore: tuple[Ignore, ...] = ()
     experiment: Mapping[str, Any] = field(default_factory=dict, metadata=_NO_KEY)
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """The command lines of the job, as far as sections name them."""
+        sections = (self.rehearsal, self.seeds)
+        return tuple(section.command for section in sections if section and section.command)
 
     @property
     def digest(self) -> str:

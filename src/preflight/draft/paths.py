@@ -7,15 +7,15 @@ import itertools
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from preflight.config.document import Node, child_key
-from preflight.config.references import References
-from preflight.system.flow import Origin
-from preflight.system.uses import Act, Behaviour, Use
+from preflight.draft import contents
+from preflight.draft.candidates import GLOB, Candidate, find_candidates
+from preflight.draft.project import Project
+from preflight.quantities import format_size
+from preflight.system.uses import Act
 
 Entry = dict[str, Any]
 
@@ -28,83 +28,31 @@ _OUTPUT = re.compile(
 )
 _PATH_NAME = re.compile(r"(.*_)?(path|dir|directory|root|file|folder|data|dataset|csv|train|val|valid|test|weights)")
 _HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
-_KEY = re.compile(r"[\w-]+")
-_GLOB = re.compile(r"[*?\[]")
-_NO_PATH = re.compile(r"-?|.*[\n\0{}%].*|.*://.*|/(dev|proc|sys)(/.*)?|.*\.(py|ipynb|sh)", re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One single value of the experiment's own config; `reference` is empty where none can be written to it."""
-
-    steps: tuple[str, ...]
-    value: Any
-    reference: str
-
-    @property
-    def name(self) -> str:
-        """The last word of the key that is no index."""
-        return next((step.lower() for step in reversed(self.steps) if not step.isdecimal()), "")
-
-
-@dataclass(slots=True)
-class Candidate:
-    """A path as the section may write it, what it is now, and what the code does with it."""
-
-    written: str
-    actual: str
-    name: str = ""
-    acts: set[Act] = field(default_factory=set)
-    calls: list[str] = field(default_factory=list)
-    pattern: str = ""
-    is_certain: bool = False
+_NO_PATH = re.compile(r"-?|\d+|.*[\n\0{}%].*|.*://.*|:memory:|/(dev|proc|sys)(/.*)?|.*\.(py|ipynb|sh)", re.DOTALL)
+# Free space: what a file of unknown size may need, and what is wanted at least and at most where sizes are not known.
+_UNKNOWN_FILE, _UNKNOWN_LEAST, _UNKNOWN_MOST = 10**7, 10**8, 5 * 10**8
+# A hub's library needs room for what it fetches, and file systems keep some for themselves.
+_MARGIN = 1.05
+_SAVES = frozenset({"save", "save_checkpoint", "save_model", "save_pretrained", "save_file", "ModelCheckpoint"})
+_CHECKPOINTS = (".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".npz", ".pkl")
 
 
 @dataclass(slots=True)
 class Suggested:
-    """The entries, and how many files the program holds open at once."""
+    """The entries, how many files the program holds open at once, and the bytes of the largest that it reads whole."""
 
     data: list[Entry] = field(default_factory=list)
     paths: list[Entry] = field(default_factory=list)
     held: int = 0
+    loaded: int = 0
 
 
-def read_settings(root: Node, references: References) -> list[Setting]:
-    """Return the single values of a config, `preflight:` left out, resolved where they can be."""
-    experiment = {key: child for key, child in root.value.items() if key != "preflight"}
-    return list(_settings(references.resolve(Node(experiment, 1), "", strict=False), (), ""))
-
-
-def _settings(node: Node, steps: tuple[str, ...], reference: str) -> Iterator[Setting]:
-    if isinstance(node.value, dict):
-        for key, child in node.value.items():
-            name = str(key)
-            is_usable = _KEY.fullmatch(name) and (reference or not steps)
-            yield from _settings(child, (*steps, name), child_key(reference, name) if is_usable else "")
-    elif isinstance(node.value, list):
-        for index, child in enumerate(node.value):
-            below = child_key(reference, index, index=True) if reference else ""
-            yield from _settings(child, (*steps, str(index)), below)
-    else:
-        yield Setting(steps, node.value, f"${{{reference}}}" if reference else "")
-
-
-def suggest_paths(settings: Sequence[Setting], behaviour: Behaviour, root: Path, source: Path | None) -> Suggested:
+def suggest_paths(project: Project) -> Suggested:
     """Return the entries that config and code suggest; nothing that is healthy now should fail by them."""
-    texts = [setting for setting in settings if isinstance(setting.value, str)]
-    known = [Candidate(each.reference or each.value, each.value, each.name) for each in texts]
-    candidates: dict[str, Candidate] = {}
-    for candidate in known:
-        candidates.setdefault(os.path.normpath(candidate.actual), candidate)
-    switched_on = {setting.steps for setting in settings if setting.value}
-    for use in behaviour.uses:
-        if not any(_matches(key, steps) for key in use.unless for steps in switched_on):
-            for candidate in _used(use, settings, behaviour.defaults, root):
-                _note(candidates.setdefault(os.path.normpath(candidate.actual), candidate), use, candidate.pattern)
     suggested = Suggested()
-    for candidate in candidates.values():
-        if not _NO_PATH.fullmatch(candidate.actual) and not _is_same(root / candidate.actual, source):
-            _suggest(candidate, root, suggested)
+    for candidate in find_candidates(project):
+        if not _NO_PATH.fullmatch(candidate.actual) and not _is_same(project.root / candidate.actual, project.source):
+            _suggest(candidate, project, suggested)
     written = {entry["path"] for entry in suggested.paths}
     suggested.paths = [
         entry for entry in suggested.paths if not any(entry["path"].startswith(f"{path}/") for path in written)
@@ -112,100 +60,8 @@ def suggest_paths(settings: Sequence[Setting], behaviour: Behaviour, root: Path,
     return suggested
 
 
-def _note(candidate: Candidate, use: Use, pattern: str) -> None:
-    candidate.acts.add(use.act)
-    candidate.calls.append(use.call)
-    candidate.is_certain |= use.certain
-    candidate.pattern = candidate.pattern or pattern
-
-
-# From what the code says to how the section writes it
-
-
-def _matches(key: tuple[str, ...], steps: tuple[str, ...]) -> bool:
-    return bool(key) and steps[-len(key) :] == key
-
-
-def _named(key: tuple[str, ...], settings: Sequence[Setting]) -> list[Setting]:
-    """Return the settings that the code means by a key: that one, the only one that ends so, or the items of a list."""
-    exact = [setting for setting in settings if setting.steps == key]
-    items = [setting for setting in settings if setting.steps[-1].isdecimal() and setting.steps[:-1] == key]
-    ending = [setting for setting in settings if _matches(key, setting.steps)]
-    return exact or items or (ending if len(ending) == 1 else [])
-
-
-def _used(use: Use, settings: Sequence[Setting], defaults: Mapping[str, Origin], root: Path) -> Iterator[Candidate]:
-    """Yield the paths that a use is about."""
-    origin = use.origin
-    if origin.parts == (key := origin.parts[0],) and isinstance(key, tuple):
-        found = _named(key, settings)
-        yield from (
-            Candidate(each.reference or each.value, each.value, each.name)
-            for each in found
-            if isinstance(each.value, str)
-        )
-        if found or key[-1] not in defaults or not all(isinstance(part, str) for part in defaults[key[-1]].parts):
-            return
-        origin = defaults[key[-1]]
-    if (known := _texts(origin, settings)) is None:
-        return
-    written, actual = known
-    if use.act in (Act.WRITE, Act.FRESH):
-        is_literal = all(isinstance(part, str) for part in origin.parts)
-        if not (is_literal and use.call.endswith(("makedirs", "mkdir"))):
-            written, actual = _existing_folder(written, actual, root)
-        yield from [Candidate(written, actual)] if written else []
-    elif use.act is Act.FETCH:
-        yield Candidate(written, actual)
-    else:
-        yield _split_at_glob(written, actual)
-
-
-def _texts(origin: Origin, settings: Sequence[Setting]) -> tuple[str, str] | None:
-    """Return how the section writes the origin and what it is now, up to the first part that is not known."""
-    written = actual = tail = ""
-    is_whole = origin.whole
-    for part in origin.parts:
-        found = [] if isinstance(part, str) else _named(part, settings)
-        if isinstance(part, str):
-            tail = part
-            written, actual = written + part, actual + part
-        elif len(found) == 1 and isinstance(found[0].value, str | int):
-            tail = ""
-            written, actual = written + (found[0].reference or str(found[0].value)), actual + str(found[0].value)
-        else:
-            is_whole = False
-            break
-    if is_whole or not tail:
-        return (written, actual) if written else None
-    surplus = len(tail) - tail.rfind("/")
-    return (written[:-surplus], actual[:-surplus]) if "/" in tail else None
-
-
-def _existing_folder(written: str, actual: str, root: Path) -> tuple[str, str]:
-    """Return the path without the literal end that the program will make itself."""
-    while not written.endswith("}") and not os.path.isdir(root / actual):
-        step = written.rpartition("/")[2]
-        if "}" in step or "/" not in written:
-            return "", ""
-        written, actual = written[: -len(step) - 1], actual[: -len(step) - 1]
-    return written, actual
-
-
-def _split_at_glob(written: str, actual: str) -> Candidate:
-    tail = written.rpartition("}")[2]
-    if (found := _GLOB.search(tail)) and tail.startswith("/"):
-        start = tail.rindex("/", 0, found.start())
-        pattern = tail[start + 1 :]
-        surplus = len(tail) - start
-        return Candidate(written[:-surplus], actual[:-surplus], pattern=pattern)
-    return Candidate(written, actual)
-
-
-# From a candidate to its entry
-
-
-def _suggest(candidate: Candidate, root: Path, suggested: Suggested) -> None:
+def _suggest(candidate: Candidate, project: Project, suggested: Suggested) -> None:
+    root = project.root
     path = os.path.join(root, os.path.expanduser(candidate.actual))
     exists = os.path.exists(path)
     looks_written = bool(_OUTPUT.fullmatch(candidate.name)) and not os.path.isfile(path)
@@ -213,15 +69,26 @@ def _suggest(candidate: Candidate, root: Path, suggested: Suggested) -> None:
         suggested.data += _fetched(candidate)
     elif candidate.acts & {Act.WRITE, Act.FRESH} or (looks_written and not (candidate.acts and exists)):
         suggested.paths += _written(candidate, path)
+        if candidate.is_surely_read and candidate.pattern and Act.FRESH not in candidate.acts:
+            _suggest_data(replace(candidate, acts={Act.READ}), path, project, suggested)
     elif candidate.acts or (_looks_like_path(candidate, path) and not _holds_project(path, root)):
-        entry, number = _data(candidate, path)
-        suggested.data += [entry] if entry and not _is_above(path, root) else []
-        suggested.held += number if Act.HOLD in candidate.acts else 0
+        _suggest_data(candidate, path, project, suggested)
+
+
+def _suggest_data(candidate: Candidate, path: str, project: Project, suggested: Suggested) -> None:
+    entry, number = _data(candidate, path)
+    if entry and not _is_above(path, project.root):
+        suggested.data.append(
+            entry | contents.looked_into(path, entry.get("files", {}).get("glob", ""), project.columns)
+        )
+    suggested.held += number if Act.HOLD in candidate.acts else 0
+    if candidate.is_surely_read and os.path.isfile(path) and not candidate.made:
+        suggested.loaded = max(suggested.loaded, os.path.getsize(path))
 
 
 def _looks_like_path(candidate: Candidate, path: str) -> bool:
     has_form = "/" in candidate.actual or os.path.isfile(path) or bool(_PATH_NAME.fullmatch(candidate.name))
-    return has_form and (os.path.exists(path) or bool(_GLOB.search(path) and glob.glob(path)))
+    return has_form and (os.path.exists(path) or bool(GLOB.search(path) and glob.glob(path)))
 
 
 def _fetched(candidate: Candidate) -> list[Entry]:
@@ -236,8 +103,32 @@ def _written(candidate: Candidate, path: str) -> list[Entry]:
     if "${" in path or (not candidate.is_certain and not _is_writable(path)):
         return []
     reads = Act.READ in candidate.acts and Act.FRESH not in candidate.acts and os.path.exists(path)
-    entry = {"path": candidate.written, "access": "read+write" if reads else "write"}
-    return [entry | ({"empty": True} if Act.FRESH in candidate.acts else {})]
+    entry: Entry = {"path": candidate.written, "access": "read+write" if reads else "write"}
+    entry |= {"empty": True} if Act.FRESH in candidate.acts else {}
+    return [entry | _room(candidate, path)]
+
+
+def _room(candidate: Candidate, path: str) -> Entry:
+    """Return how much will be written: by the sizes that are known, by those of an earlier run, else a modest floor."""
+    saved = [use for use in candidate.made if use.call.rpartition(".")[2] in _SAVES]
+    if not saved:
+        return {}
+    usual = _largest_checkpoint(path)
+    sizes = [use.times * (use.size or usual) for use in saved]
+    free = int(sum(sizes) * _MARGIN)
+    if 0 in sizes:
+        count = sum(use.times for use in saved)
+        free = max(free, _UNKNOWN_LEAST, min(count * _UNKNOWN_FILE, _UNKNOWN_MOST))
+    files = sum(use.times for use in candidate.made if use.times > 1)
+    return {"free": format_size(free).replace(" ", "")} | ({"inodes": files} if files else {})
+
+
+def _largest_checkpoint(folder: str) -> int:
+    """Return the bytes of the largest checkpoint that an earlier run has left there."""
+    if not os.path.isdir(folder):
+        return 0
+    files = (each for each in os.scandir(folder) if each.name.endswith(_CHECKPOINTS) and each.is_file())
+    return max((each.stat().st_size for each in files), default=0)
 
 
 def _data(candidate: Candidate, path: str) -> tuple[Entry | None, int]:
@@ -247,7 +138,7 @@ def _data(candidate: Candidate, path: str) -> tuple[Entry | None, int]:
         pattern, number = _count_files(path, candidate.pattern)
         files = ({"glob": pattern} if pattern else {}) | {"min": max(number, 1)}
         return (entry | {"files": files} if number or candidate.is_certain else None), number
-    if not os.path.exists(path) and _GLOB.search(candidate.actual):
+    if not os.path.exists(path) and GLOB.search(candidate.actual):
         number = len(glob.glob(path, recursive=True))
         return (entry | {"files": {"min": max(number, 1)}} if number or candidate.is_certain else None), number
     return (entry if os.path.exists(path) or candidate.is_certain else None), 1

@@ -1,17 +1,17 @@
-"""Where a program's texts come from: config keys and literals, followed through names, calls and joins."""
+"""Where a program's texts come from: config keys, variables and literals, followed through names, calls and joins."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from preflight.system.code import Source, dotted, is_main_guard
+from preflight.system.code import Source, dotted
+from preflight.system.events import Event, Scopes, events_of
+from preflight.system.texts import MOST_ORIGINS, Origin, Part, Variable, concatenated, cut, joined
 
 ROUNDS = 5
-_MOST_ORIGINS = 8
 _DEEPEST = 30
 
 # Calls by the last part of their name.
@@ -26,33 +26,7 @@ _JOINS = frozenset({"join", "joinpath", "Path", "PurePath"})
 _BELOW = LISTS - {"listdir"} | {"dirname", "with_suffix", "with_name", "enumerate"}
 # fmt: on
 
-Part = str | tuple[str, ...]
-Scopes = tuple[object, ...]
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """How a text is put together: keys of the config (tuples) and literal parts; not `whole` where more follows."""
-
-    parts: tuple[Part, ...]
-    whole: bool = True
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """The config key that this is, wholly; empty where it is something else."""
-        only = self.parts[0] if len(self.parts) == 1 and self.whole else ()
-        return only if isinstance(only, tuple) else ()
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A node with the functions around it, the file's own scope last."""
-
-    node: ast.AST
-    scopes: Scopes
-    source: Source
-    certain: bool
 
 
 class Flow:
@@ -64,7 +38,7 @@ class Flow:
         self._depth = 0
         self.modules: dict[tuple[Path, str], str] = {}
         self.functions: dict[str, list[Function]] = {}
-        self.events = [event for source in sources for event in _events(source)]
+        self.events = [event for source in sources for event in events_of(source)]
         for event in self.events:
             self._learn_name(event)
         for _ in range(ROUNDS):
@@ -96,9 +70,13 @@ class Flow:
         assert isinstance(event.node, ast.Call)
         return self.full_name(event.node.func, event.source)
 
+    def called_name(self, node: ast.Call, event: Event) -> str:
+        """Return the full name of what a call within `event` calls."""
+        return self.full_name(node.func, event.source)
+
     def name(self, node: ast.Call, event: Event) -> str:
         """Return the last part of the name of what is called."""
-        return self.full_name(node.func, event.source).rpartition(".")[2]
+        return self.called_name(node, event).rpartition(".")[2]
 
     def full_name(self, node: ast.expr, source: Source) -> str:
         """Return the dotted name of `node` with what the file's imports say of its first part."""
@@ -117,7 +95,7 @@ class Flow:
         self._depth += 1
         found = rule(self, node, event)
         self._depth -= 1
-        return set(sorted(found, key=str)[:_MOST_ORIGINS])
+        return set(sorted(found, key=str)[:MOST_ORIGINS])
 
     def look_up(self, name: str, scopes: Scopes) -> set[Origin]:
         """Return what a name is bound to in the innermost scope that knows it."""
@@ -131,7 +109,7 @@ class Flow:
             return set()
         base = self.origins(node.value, event)
         if node.attr in ("parent", "parents") and base:
-            return _cut(base)
+            return cut(base)
         if not base or any(origin.key for origin in base):
             return self.below(base, node.attr)
         return base if node.attr == "path" else set()
@@ -148,6 +126,8 @@ class Flow:
         receiver = self.receiver(node, event)
         found: set[Origin] = set()
         match node.func, node.args:
+            case _ if part := _surroundings(self.called_name(node, event), node.args):
+                found = {Origin((part,))}
             case ast.Attribute(attr="get", value=base), [ast.Constant(value=str(key)), *default]:
                 found = self.below(self.origins(base, event), key).union(
                     *(self.origins(each, event) for each in default)
@@ -155,10 +135,10 @@ class Flow:
             case ast.Name(id="getattr"), [base, ast.Constant(value=str(key)), *_]:
                 found = self.below(self.origins(base, event), key)
             case _ if name in _JOINS and len(arguments) + bool(receiver) > 1:
-                found = _joined([*([receiver] if receiver else []), *arguments])
+                found = joined([*([receiver] if receiver else []), *arguments])
             case _ if name in _SAME or name in _BELOW:
                 found = receiver or (arguments[0] if arguments else set())
-                found = found if name in _SAME else _cut(found)
+                found = found if name in _SAME else cut(found)
             case _:
                 for function in self.own_functions(node, event):
                     found |= self.values.get((function, "return"), set())
@@ -177,9 +157,9 @@ class Flow:
         """Return what a call is about: what its method is called on, else its first argument."""
         return self.receiver(node, event) or (self.origins(node.args[0], event) if node.args else set())
 
-    def arguments(self, node: ast.Call, event: Event) -> set[Origin]:
-        """Return all that stands between the brackets without a keyword."""
-        return {each for argument in node.args for each in self.origins(argument, event)}
+    def arguments(self, node: ast.Call, event: Event, *, first: bool = False) -> set[Origin]:
+        """Return all that stands between the brackets without a keyword, or the first of it."""
+        return {each for argument in node.args[: 1 if first else None] for each in self.origins(argument, event)}
 
     def own_functions(self, node: ast.Call, event: Event) -> list[Function]:
         """Return the project's functions that a call may mean, `__init__` for a class."""
@@ -199,7 +179,7 @@ class Flow:
                 self._bind(target, value, event)
             case ast.For(target=target, iter=iterated) | ast.comprehension(target=target, iter=iterated):
                 found = self.origins(iterated, event)
-                self._put(target, found if isinstance(iterated, ast.List | ast.Tuple) else _cut(found), event)
+                self._put(target, found if isinstance(iterated, ast.List | ast.Tuple) else cut(found), event)
             case ast.Return(value=ast.expr() as value):
                 self._add(event.scopes[0], "return", self.origins(value, event))
             case ast.Call():
@@ -220,7 +200,7 @@ class Flow:
                 self._add("self", name, found)
             case ast.Tuple(elts=targets) | ast.List(elts=targets):
                 for each in targets:
-                    self._put(each, _cut(found), event)
+                    self._put(each, cut(found), event)
 
     def _bind_arguments(self, node: ast.Call, event: Event) -> None:
         if isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument":
@@ -247,67 +227,25 @@ class Flow:
             self.values.setdefault((scope, name), set()).update(found)
 
 
-def _events(source: Source) -> Iterator[Event]:
-    """Yield every node of a file, outer ones first."""
-    waiting: list[tuple[ast.AST, Scopes, bool]] = [(source.tree, (source.path,), True)]
-    while waiting:
-        node, scopes, certain = waiting.pop()
-        yield Event(node, scopes, source, certain)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            scopes = (node, *scopes)
-        unsure = isinstance(node, ast.If) and not is_main_guard(node.test)
-        certain = certain and not unsure and not isinstance(node, ast.Try | ast.IfExp)
-        waiting += [(child, scopes, certain) for child in reversed(list(ast.iter_child_nodes(node)))]
-
-
-def _cut(origins: set[Origin]) -> set[Origin]:
-    return {replace(origin, whole=False) for origin in origins}
-
-
-def _concatenated(pieces: Sequence[set[Origin]]) -> set[Origin]:
-    """Return every text that the pieces can make; an unknown piece ends it."""
-    found = {Origin(())}
-    for piece in pieces:
-        found = {
-            longer if not left.whole else Origin(_merged(left.parts, right.parts), right.whole)
-            for left in found
-            for right in sorted(piece, key=str)[:_MOST_ORIGINS] or [Origin((), whole=False)]
-            for longer in [left]
-        }
-    return {origin for origin in found if origin.parts}
-
-
-def _joined(pieces: Sequence[set[Origin]]) -> set[Origin]:
-    between: list[set[Origin]] = []
-    for piece in pieces:
-        between += [piece, {Origin(("/",))}]
-    return _concatenated(between[:-1])
-
-
-def _merged(left: tuple[Part, ...], right: tuple[Part, ...]) -> tuple[Part, ...]:
-    """Return the parts of both; literal texts side by side become one, without a double slash."""
-    if left and right and isinstance(left[-1], str) and isinstance(right[0], str):
-        return (*left[:-1], (left[-1] + right[0]).replace("//", "/"), *right[1:])
-    return (*left, *right)
-
-
 def _subscript(flow: Flow, node: ast.Subscript, event: Event) -> set[Origin]:
     match node.slice:
+        case ast.Constant(value=str(name)) if flow.full_name(node.value, event.source) == "os.environ":
+            return {Origin((Variable(name),))}
         case ast.Constant(value=str(name)):
             return flow.below(flow.origins(node.value, event), name)
-    return _cut(flow.origins(node.value, event))
+    return cut(flow.origins(node.value, event))
 
 
 def _operation(flow: Flow, node: ast.BinOp, event: Event) -> set[Origin]:
     sides = [flow.origins(node.left, event), flow.origins(node.right, event)]
     if isinstance(node.op, ast.Add):
-        return _concatenated(sides)
-    return _joined(sides) if isinstance(node.op, ast.Div) else set()
+        return concatenated(sides)
+    return joined(sides) if isinstance(node.op, ast.Div) else set()
 
 
 def _formatted(flow: Flow, node: ast.JoinedStr, event: Event) -> set[Origin]:
     pieces = [each.value if isinstance(each, ast.FormattedValue) else each for each in node.values]
-    return _concatenated([flow.origins(each, event) for each in pieces])
+    return concatenated([flow.origins(each, event) for each in pieces])
 
 
 def _either(flow: Flow, node: ast.BoolOp | ast.IfExp, event: Event) -> set[Origin]:
@@ -320,11 +258,28 @@ def _elements(flow: Flow, node: ast.List | ast.Tuple, event: Event) -> set[Origi
 
 
 def _comprehension(flow: Flow, node: ast.ListComp | ast.GeneratorExp, event: Event) -> set[Origin]:
-    return _cut(flow.origins(node.elt, event))
+    return cut(flow.origins(node.elt, event))
+
+
+def _surroundings(called: str, arguments: Sequence[ast.expr]) -> Part | None:
+    """Return what a call takes from the user's surroundings: `os.environ.get("NAME", "default")`, the home folder."""
+    match arguments:
+        case [] if called == "pathlib.Path.home":
+            return "~"
+        case [] if called == "tempfile.gettempdir":
+            return Variable("TMPDIR", "/tmp")  # noqa: S108
+        case [ast.Constant(value=str(name)), *rest] if called in ("os.environ.get", "os.getenv"):
+            default = rest[0].value if rest and isinstance(rest[0], ast.Constant) else ""
+            return Variable(name, default if isinstance(default, str) else "")
+    return None
+
+
+def _constant(node: ast.Constant) -> set[Origin]:
+    return {Origin((str(node.value),))} if type(node.value) in (str, int) else set()
 
 
 _RULES: dict[type[ast.AST], Callable[[Flow, Any, Event], set[Origin]]] = {
-    ast.Constant: lambda _flow, node, _event: {Origin((node.value,))} if isinstance(node.value, str) else set(),
+    ast.Constant: lambda _flow, node, _event: _constant(node),
     ast.Name: lambda flow, node, event: flow.look_up(node.id, event.scopes),
     ast.Attribute: lambda flow, node, event: flow.attribute(node, event),
     ast.Subscript: _subscript,

@@ -1,15 +1,18 @@
-"""What a program does that its machine must allow: paths that it reads and writes, variables, CUDA."""
+"""What a program does with paths: which it reads, writes, holds open, fetches, and wants not to be there."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from preflight.system.code import Source, ends_program
-from preflight.system.flow import LISTS, Event, Flow, Origin
+from preflight.system.amounts import ADAM, Amounts
+from preflight.system.code import ends_program
+from preflight.system.events import Event
+from preflight.system.flow import LISTS, Flow
+from preflight.system.texts import Origin
 
 # Calls by the last part of their name; paths are their arguments, or what a method is called on.
 # fmt: off
@@ -18,7 +21,7 @@ _READS = LISTS | {
     "load", "loadtxt", "genfromtxt", "fromfile", "read_csv", "read_parquet", "read_json", "read_pickle", "read_excel",
     "read_feather", "read_table", "read_text", "read_bytes", "load_file", "safe_open", "imread", "ImageFolder",
     "DatasetFolder", "load_from_disk", "from_file", "open_dataset", "open_zarr", "read_image", "read_hdf", "scan_csv",
-    "scan_parquet", "open_memmap", "loadmat",
+    "scan_parquet", "open_memmap", "loadmat", "connect",
 }
 _WRITES = frozenset({
     "save", "savez", "savez_compressed", "savetxt", "save_file", "save_pretrained", "savefig", "save_to_disk", "imsave",
@@ -30,10 +33,13 @@ _WRITES = frozenset({
 _WRITTEN_KEYWORDS = frozenset({
     "output_dir", "out_dir", "log_dir", "logdir", "logging_dir", "save_dir", "default_root_dir", "dirpath",
 })
+_MAKES_FOLDERS = frozenset({"makedirs", "mkdir"})
+# How many files are there at once where the program removes those that it does not need any more.
+_KEPT = 2
 _COPIES = frozenset({"copy", "copy2", "copyfile", "copytree", "move"})
 _TESTS = LISTS | {"exists", "isdir", "is_dir"}
-_CUDA = frozenset({"cuda", "cuda:0", "gpu"})
-_OFFLINE = frozenset({"offline", "disabled"})
+# Beside what the call is about: the keyword or the place of the name that a hub has.
+_FETCHES = {"from_pretrained": "", "load_dataset": "path", "hf_hub_download": "repo_id", "snapshot_download": "repo_id"}
 # fmt: on
 
 
@@ -49,9 +55,11 @@ class Act(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One thing done with one path; `call` is the function, `unless` the config keys that switch it off where true.
+    """One thing done with one path; `call` is the function.
 
-    `certain` is false under a condition or in a `try`.
+    It is done where each config key of `when` is true and none of `unless`; `certain` is false under any other
+    condition and in a `try`. `times` is how many files of that name are made, `size` the bytes of each, 0 where that
+    cannot be told.
     """
 
     act: Act
@@ -60,47 +68,41 @@ class Use:
     file: Path
     line: int
     certain: bool = True
+    when: tuple[tuple[str, ...], ...] = ()
     unless: tuple[tuple[str, ...], ...] = ()
+    times: int = 1
+    size: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Behaviour:
-    """What a program does that its machine must allow.
-
-    `calls` are the full names of what it calls, those that are told to stay offline left out; `variables` those of the
-    environment that it cannot do without; `defaults` the texts that options of its command line have; `cuda` whether it
-    computes there without asking if it can.
-    """
-
-    uses: tuple[Use, ...]
-    calls: frozenset[str]
-    variables: tuple[str, ...]
-    defaults: dict[str, Origin]
-    cuda: bool
+def read_uses(flow: Flow, amounts: Amounts) -> tuple[Use, ...]:
+    """Return what the program does with paths, as far as reading it tells."""
+    return tuple(dict.fromkeys(use for event in flow.events for use in _uses(flow, amounts, event)))
 
 
-def read_behaviour(sources: Iterable[Source]) -> Behaviour:
-    """Return what the files do, as far as reading them tells."""
-    flow = Flow(list(sources))
-    calls = [event for event in flow.events if isinstance(event.node, ast.Call)]
-    return Behaviour(
-        uses=tuple(dict.fromkeys(use for event in flow.events for use in _uses(flow, event))),
-        calls=frozenset(flow.called(event) for event in calls if not _is_offline(event.node)),
-        variables=_variables(flow),
-        defaults=flow.defaults,
-        cuda=_uses_cuda(flow, calls),
-    )
-
-
-def _uses(flow: Flow, event: Event) -> Iterator[Use]:
+def _uses(flow: Flow, amounts: Amounts, event: Event) -> Iterator[Use]:
     match event.node:
         case ast.Call():
-            yield from _uses_of_call(flow, event, event.node)
+            for use in _uses_of_call(flow, event, event.node):
+                yield _measured(use, amounts, event, event.node) if use.act is Act.WRITE else use
         case ast.If(body=body) if ends_program(body):
             yield from _refusals(flow, event, event.node)
         case ast.ListComp(elt=ast.Call() as held) | ast.DictComp(value=ast.Call() as held):
             if flow.name(held, event) in _OPENS:
-                yield from _each(Act.HOLD, flow.subject(held, event), event, "open")
+                yield from _each(flow, Act.HOLD, flow.subject(held, event), event, "open")
+
+
+def _measured(use: Use, amounts: Amounts, event: Event, node: ast.Call) -> Use:
+    """Add how many files are made, and how large they are."""
+    name = use.call.rpartition(".")[2]
+    times = amounts.repetitions(event) if name not in _MAKES_FOLDERS and not use.origin.whole else 1
+    times = min(times, _KEPT) if amounts.removes else times
+    size = 0
+    if name == "save":
+        states = sum(isinstance(each, ast.Attribute) and each.attr == "state_dict" for each in ast.walk(node))
+        size = amounts.state * (1 + (ADAM if states > 1 and amounts.uses_adam else 0)) if states else 0
+        arrays = (amounts.array(each, event) for each in ast.walk(node) if isinstance(each, ast.Call))
+        size = max(size, *arrays, 0)
+    return replace(use, times=times, size=size)
 
 
 def _uses_of_call(flow: Flow, event: Event, node: ast.Call) -> Iterator[Use]:
@@ -109,24 +111,25 @@ def _uses_of_call(flow: Flow, event: Event, node: ast.Call) -> Iterator[Use]:
     subject = flow.subject(node, event)
     is_own = bool(flow.own_functions(node, event))
     if name in _OPENS:
-        yield from _each(_opening(node, keywords), subject, event, full)
-    elif name == "from_pretrained":
-        yield from _each(Act.FETCH, flow.arguments(node, event), event, full)
+        yield from _each(flow, _opening(node, keywords), subject, event, full)
+    elif name in _FETCHES:
+        fetched = flow.origins(keywords.get(_FETCHES[name]), event) or flow.arguments(node, event, first=True)
+        yield from _each(flow, Act.FETCH, fetched, event, full)
     elif name in _COPIES and len(node.args) == 2:
-        yield from _each(Act.READ, flow.origins(node.args[0], event), event, full)
-        yield from _each(Act.WRITE, flow.origins(node.args[1], event), event, full)
+        yield from _each(flow, Act.READ, flow.origins(node.args[0], event), event, full)
+        yield from _each(flow, Act.WRITE, flow.origins(node.args[1], event), event, full)
     elif name in _READS and not is_own:
-        yield from _each(Act.READ, subject, event, full)
+        yield from _each(flow, Act.READ, subject, event, full)
     elif name in _WRITES and not is_own:
-        yield from _each(Act.WRITE, flow.arguments(node, event) | subject, event, full)
-        if name in ("makedirs", "mkdir") and "exist_ok" not in keywords and event.certain:
-            yield from _each(Act.FRESH, subject, event, full)
+        yield from _each(flow, Act.WRITE, flow.arguments(node, event) | subject, event, full)
+        if name in _MAKES_FOLDERS and "exist_ok" not in keywords and event.certain:
+            yield from _each(flow, Act.FRESH, subject, event, full)
     if "download" in keywords:
         yield from _each(
-            Act.WRITE, flow.arguments(node, event) | flow.origins(keywords.get("root"), event), event, full
+            flow, Act.WRITE, flow.arguments(node, event) | flow.origins(keywords.get("root"), event), event, full
         )
     for keyword in sorted(_WRITTEN_KEYWORDS & keywords.keys() if not is_own else ()):
-        yield from _each(Act.WRITE, flow.origins(keywords[keyword], event), event, full)
+        yield from _each(flow, Act.WRITE, flow.origins(keywords[keyword], event), event, full)
 
 
 def _refusals(flow: Flow, event: Event, node: ast.If) -> Iterator[Use]:
@@ -152,11 +155,15 @@ def _wanted_absent(flow: Flow, event: Event, condition: ast.expr) -> set[Origin]
     return set()
 
 
-def _each(act: Act | None, origins: Iterable[Origin], event: Event, call: str) -> Iterator[Use]:
+def _each(flow: Flow, act: Act | None, origins: Iterable[Origin], event: Event, call: str) -> Iterator[Use]:
+    """Yield what is done with each; a condition that is nothing but a config key is kept as that key."""
     line = getattr(event.node, "lineno", 0)
+    keys = [{origin.key for origin in flow.origins(test, event)} if test else set() for test in event.conditions]
+    certain = all(len(found) == 1 and () not in found for found in keys)
+    when = tuple(key for found in keys for key in found) if certain else ()
     if act:
         for origin in sorted(origins, key=str):
-            yield Use(act, origin, call, event.source.path, line, event.certain)
+            yield Use(act, origin, call, event.source.path, line, certain, when)
 
 
 def _opening(node: ast.Call, keywords: dict[str | None, ast.expr]) -> Act | None:
@@ -170,47 +177,3 @@ def _opening(node: ast.Call, keywords: dict[str | None, ast.expr]) -> Act | None
     if not letters or not set(letters) <= set("rwaxbt+U"):
         return None if is_method or not letters else Act.READ
     return Act.WRITE if set(letters) & set("wax+") else Act.READ
-
-
-def _variables(flow: Flow) -> tuple[str, ...]:
-    """Return the variables that are surely read by `os.environ["NAME"]` and not set by the program."""
-    read: dict[str, None] = {}
-    written: set[str] = set()
-    for event in flow.events:
-        match event.node:
-            case ast.Subscript(value=base, slice=ast.Constant(value=str(name)), ctx=context):
-                if flow.full_name(base, event.source) == "os.environ":
-                    if not isinstance(context, ast.Load):
-                        written.add(name)
-                    elif event.certain:
-                        read[name] = None
-            case ast.Call(args=arguments, keywords=keywords) if flow.called(event).startswith("os.environ."):
-                written |= {keyword.arg for keyword in keywords if keyword.arg}
-                written |= {str(each.value) for each in arguments[:1] if isinstance(each, ast.Constant)}
-    return tuple(name for name in read if name not in written)
-
-
-def _uses_cuda(flow: Flow, calls: Iterable[Event]) -> bool:
-    """Tell whether a call names CUDA and none asks whether it is there."""
-    calls = list(calls)
-    if any(flow.called(event).endswith("cuda.is_available") for event in calls):
-        return False
-    return any(event.certain and _names_cuda(event.node, flow.called(event)) for event in calls)
-
-
-def _names_cuda(node: ast.AST, called: str) -> bool:
-    assert isinstance(node, ast.Call)
-    name = called.rpartition(".")[2]
-    if name == "cuda" and not node.args:
-        return True
-    keywords = [each.value for each in node.keywords if each.arg in ("device", "device_type")]
-    named = [*keywords, *(node.args if name in ("to", "device") else [])]
-    return any(isinstance(each, ast.Constant) and each.value in _CUDA for each in named)
-
-
-def _is_offline(node: ast.AST) -> bool:
-    keywords = node.keywords if isinstance(node, ast.Call) else []
-    return any(
-        each.arg == "mode" and isinstance(each.value, ast.Constant) and each.value.value in _OFFLINE
-        for each in keywords
-    )

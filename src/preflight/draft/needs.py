@@ -1,0 +1,124 @@
+"""What a program needs of its machine besides files, from config and code: sections `system:`, `gpu:` and `code:`."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Sequence
+
+from preflight.draft.paths import Entry, Suggested
+from preflight.draft.project import Project
+from preflight.draft.settings import Setting, named
+from preflight.quantities import format_size
+from preflight.system import git
+from preflight.system.code import Program
+from preflight.system.demands import Demands
+
+# Beside the files, a program holds its libraries, its output and the connections of its workers open.
+OTHER_FILES = 64
+# Beside its arrays, a program holds Python and its libraries in memory.
+OTHER_MEMORY = 300_000_000
+LARGE_MEMORY = 256_000_000
+# Each worker of a loader has threads of its own; libraries and the main process have some more.
+TASKS_OF_WORKER, OTHER_TASKS = 4, 32
+# What batches of unknown size need at least, and even a container with the usual 64 MB has.
+SHARED_MEMORY = 32_000_000
+
+_PORT = re.compile(r"(master|main_process|dist|ddp|rdzv|rendezvous|nccl|torch)_port")
+_GPU_COUNT = re.compile(r"(n|num)?_?gpus?(_count)?|(num_)?devices|nproc_per_node")
+_LAUNCHER = re.compile(r"(LOCAL_|GROUP_)?(RANK|WORLD_SIZE)|MASTER_(ADDR|PORT)|HOME|USER|PATH|PWD|(SLURM|OMPI|CUDA)_\w*")
+_PRECISION = ("precision", "dtype", "torch_dtype", "amp_dtype", "mixed_precision")
+_DTYPES = {"bf16": "bfloat16", "bfloat16": "bfloat16", "fp16": "float16", "float16": "float16"}
+
+
+def of_system(project: Project, suggested: Suggested) -> Entry:
+    """Return `system:`."""
+    demands = project.demands
+    held = -(-(suggested.held + OTHER_FILES) // 100) * 100 if suggested.held else 0
+    memory = max(demands.array, suggested.loaded)
+    tasks = demands.workers * TASKS_OF_WORKER + demands.threads
+    needs = {
+        "ram": _size(memory + OTHER_MEMORY) if memory >= LARGE_MEMORY else "",
+        "shm": _size(demands.batches or SHARED_MEMORY) if demands.workers else "",
+        "nofile": held,
+        "processes": tasks + OTHER_TASKS if tasks else 0,
+        "ports": _ports(project.settings, demands),
+        "commands": [name for name in demands.commands if shutil.which(name)],
+        "env": [name for name in demands.variables if os.environ.get(name) and not _LAUNCHER.fullmatch(name)],
+        "credentials": _credentials(project.settings, demands, project.program),
+    }
+    return {key: value for key, value in needs.items() if value}
+
+
+def of_gpu(project: Project) -> Entry:
+    """Return `gpu:`; where the config names the device, the section goes by what it names at the time."""
+    settings = project.settings
+    named_devices = [each for each in settings if each.name in ("device", "accelerator") and each.value]
+    devices = [str(each.value).lower() for each in named_devices]
+    references = [each.reference for each in named_devices if each.reference and isinstance(each.value, str)]
+    wants_gpu = any(re.match(r"cuda|gpu", device) for device in devices) or (project.demands.cuda and not devices)
+    if not wants_gpu and not (references and devices[0] == "cpu"):
+        return {}
+    found: Entry = {"device": references[0]} if references else {}
+    if count := _gpu_count(settings, devices, is_named=bool(references)):
+        found["count"] = count
+    precisions = [str(each.value).lower() for each in settings if each.name in _PRECISION]
+    dtypes = {_DTYPES.get(each.removesuffix("-mixed").removesuffix("-true"), "") for each in precisions} - {""}
+    return found | ({"dtypes": sorted(dtypes)} if dtypes else {})
+
+
+def of_code(project: Project) -> Entry:
+    """Return `code:` where the program asks git for the commit, and git has one now."""
+    demands = project.demands
+    asks = "git" in demands.commands or any(name.startswith("git.Repo") for name in demands.calls)
+    top = git.top_of(project.root) if asks else None
+    try:
+        return {"commit": True} if top and git.repository(top).commit else {}
+    except (OSError, git.GitError):
+        return {}
+
+
+def _size(size: int) -> str:
+    return format_size(size).replace(" ", "")
+
+
+def _ports(settings: Sequence[Setting], demands: Demands) -> list[str | int]:
+    found: list[str | int] = [
+        setting.reference
+        for setting in settings
+        if _PORT.fullmatch(setting.name) and setting.reference and _is_port(setting.value)
+    ]
+    for origin in demands.ports:
+        (part,) = origin.parts
+        if isinstance(part, tuple):
+            found += [each.reference for each in named(part, settings) if each.reference and _is_port(each.value)]
+        elif isinstance(part, str) and _is_port(part):
+            found.append(int(part))
+    return list(dict.fromkeys(found))
+
+
+def _is_port(value: object) -> bool:
+    return str(value).isdecimal() and 0 < int(str(value)) < 65_536
+
+
+def _credentials(settings: Sequence[Setting], demands: Demands, program: Program) -> list[str]:
+    """Return `wandb` where the program surely talks to it, and the config does not keep it from doing so."""
+    is_sure = any(each.name == "wandb" and not each.optional and not each.deferred for each in program.imports)
+    is_off = any(
+        any("wandb" in step.lower() for step in setting.steps)
+        and (setting.value is False or setting.value in ("offline", "disabled"))
+        for setting in settings
+    )
+    return ["wandb"] if is_sure and not is_off and "wandb.init" in demands.calls else []
+
+
+def _gpu_count(settings: Sequence[Setting], devices: Sequence[str], *, is_named: bool) -> str | int:
+    counts = [setting for setting in settings if _GPU_COUNT.fullmatch(setting.name)]
+    for setting in counts:
+        if type(setting.value) is int and setting.value > 0 and not setting.steps[-1].isdecimal():
+            return setting.reference or setting.value
+    listed = sum(1 for setting in counts if setting.steps[-1].isdecimal())
+    index = max((int(device[5:]) for device in devices if re.fullmatch(r"cuda:\d{1,3}", device)), default=0)
+    least = max(listed, index + 1)
+    return least if least > 1 or not is_named else 0

@@ -1,0 +1,67 @@
+"""Which columns of its tables a program names, and how many classes it tells apart."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from preflight.system.amounts import Amounts
+from preflight.system.events import Event
+from preflight.system.flow import Flow
+
+_LISTED = frozenset({"usecols", "columns", "subset"})
+CLASSES = frozenset({"num_classes", "n_classes", "num_labels", "nclasses", "classes"})
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The texts with which a program looks something up, some of them names of columns; `classes` is 0 if not known.
+
+    `patterns` are regular expressions, of names that are put together: `row[f"x{i}"]`.
+    """
+
+    names: frozenset[str] = frozenset()
+    patterns: tuple[str, ...] = ()
+    classes: int = 0
+
+    def has(self, name: str) -> bool:
+        """Tell whether the program looks a name up."""
+        return name in self.names or any(re.fullmatch(pattern, name) for pattern in self.patterns)
+
+
+def read_columns(flow: Flow, amounts: Amounts) -> Columns:
+    """Return what the program looks up, whatever it is looked up in."""
+    found = [each for event in flow.events for each in _looked_up(event)]
+    names = {each.value for each in found if isinstance(each, ast.Constant) and isinstance(each.value, str)}
+    patterns = {pattern for each in found if isinstance(each, ast.JoinedStr) and (pattern := _pattern(each))}
+    return Columns(frozenset(names), tuple(sorted(patterns)), max(_classes(flow, amounts), default=0))
+
+
+def _looked_up(event: Event) -> Iterator[ast.expr]:
+    match event.node:
+        case ast.Subscript(slice=ast.List(elts=names) | ast.Tuple(elts=names)):
+            yield from names
+        case ast.Subscript(slice=name):
+            yield name
+        case ast.Call(func=ast.Attribute(attr="get" | "pop"), args=[name, *_]):
+            yield name
+        case ast.keyword(arg=argument, value=ast.List(elts=names)) if argument in _LISTED:
+            yield from names
+        case ast.Assign(value=ast.List(elts=names)) | ast.For(iter=ast.List(elts=names)):
+            yield from names
+
+
+def _pattern(node: ast.JoinedStr) -> str:
+    """Return a regular expression for a formatted text, nothing where too little of it is written out."""
+    parts = [re.escape(str(each.value)) if isinstance(each, ast.Constant) else r"\w+" for each in node.values]
+    return "".join(parts) if any(re.search(r"[A-Za-z]", part.replace(r"\w+", "")) for part in parts) else ""
+
+
+def _classes(flow: Flow, amounts: Amounts) -> Iterator[int]:
+    for event in flow.events:
+        if isinstance(event.node, ast.Call):
+            for keyword in event.node.keywords:
+                if keyword.arg in CLASSES and (number := amounts.number(keyword.value, event)):
+                    yield number
