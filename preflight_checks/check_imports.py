@@ -80,7 +80,7 @@ def check_names_are_there(config: Config, root: Path) -> Iterator[Finding]:
 
         imports.attribute-gone    the program uses a name that the installed version of a package does not have
     """
-    program = read_scripts(scripts_of(_commands(config), (entry.name for entry in config.imports), root), root)
+    program = read_scripts(scripts_of(config.commands, (entry.name for entry in config.imports), root), root)
     found = list(gone(taken_names(program)))
     if not found:
         return
@@ -116,11 +116,6 @@ def _gone(each: Gone, owner: Distribution | None, pin: Pin | None, installed: In
         file=str(each.taken.file),
         line=each.taken.line,
     )
-
-
-def _commands(config: Config) -> list[str]:
-    sections = [config.rehearsal, config.seeds]
-    return [section.command for section in sections if section and section.command]
 
 
 def _pin(owner: Distribution | None, config: Config, root: Path) -> Pin | None:

@@ -76,3 +76,57 @@ def test_an_anchor_is_told_once(checks: ModuleType, tmp_path: Path) -> None:
 
 def test_without_a_file_there_is_nothing_to_say(checks: ModuleType, tmp_path: Path) -> None:
     assert list(checks.check_numbers_are_numbers(config.Config(), tmp_path)) == []
+
+
+def keys_said(checks: ModuleType, root: Path, text: str, code: str) -> list[Finding]:
+    (root / "train.py").write_text(READS_PLAINLY + code)
+    return list(checks.check_keys_are_read(config.load(root / "config.yaml", text=text, root=root), root))
+
+
+def test_a_misspelled_key(checks: ModuleType, tmp_path: Path) -> None:
+    code = "lr = settings.get('learning_rate', 1)\n"
+    [finding] = keys_said(checks, tmp_path, "seed: 1\nlearning_rte: 0.1\n", code)
+    assert (finding.id, finding.severity, finding.line) == ("config.unread-key", Severity.ERROR, 2)
+    assert finding.message == (
+        "learning_rte is read by no code, it is unknown; train.py:3 reads learning_rate, which the file lacks: "
+        "did you mean learning_rate?"
+    )
+    assert keys_said(checks, tmp_path, "seed: 1\nlearning_rate: 0.1\n", code) == []
+
+
+def test_a_misspelled_key_of_a_section(checks: ModuleType, tmp_path: Path) -> None:
+    code = "def train(options):\n    options['learning_rate']\ntrain(settings['optimizer'])\n"
+    [finding] = keys_said(checks, tmp_path, "optimizer:\n  learning_rte: 0.1\n", code)
+    assert finding.found == "optimizer.learning_rte"
+    assert keys_said(checks, tmp_path, "optimizer:\n  learning_rate: 0.1\n", code) == []
+
+
+def test_a_key_in_the_wrong_section(checks: ModuleType, tmp_path: Path) -> None:
+    code = "lr = settings['training'].get('learning_rate', 1)\n"
+    [finding] = keys_said(checks, tmp_path, "learning_rate: 0.1\ntraining:\n  epochs: 3\n", code)
+    assert (finding.id, finding.severity) == ("config.misplaced-key", Severity.ERROR)
+    assert finding.fix == "Move learning_rate to training.learning_rate"
+    assert keys_said(checks, tmp_path, "training:\n  epochs: 3\n  learning_rate: 0.1\n", code) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("learning_rte: 0.1", "settings.get('momentum')"),
+        ("learning_rte: 0.1\nlearning_rate: 0.2", "settings['learning_rate']"),
+        ("learning_rte: 0.1", "settings.get('learning_rate')\nunknown(**settings)"),
+        ("learning_rte: 0.1", "settings.get('learning_rate')\n# learning_rte is for the plots"),
+        ("learning_rte: 0.1\nx: ${learning_rte}", "settings.get('learning_rate')\nsettings['x']"),
+        ("learning_rte: 0.1", "row = {}\nrow['learning_rate']"),
+        ("learning_rte: 0.1", "settings.get('learning_rate')\nother = yaml.safe_load('b: 1')"),
+        ("name: baseline", "settings.get('names')"),
+        ("x_min: 1", "settings.get('y_min')"),
+        ("lr: 1\ntraining: {epochs: 1}", "settings['training'].get('lr')\nargs.lr"),
+        ("lr: 1", "settings.get('training', {}).get('lr')"),
+        ("lr: 1\ntraining: {epochs: 1}", "settings.get('lr') or settings['training'].get('lr')"),
+        ("preflight: {}", "settings.get('learning_rate')"),
+        ("tokenizer: {vocab: 1}", "settings.get('tokenizer')\nbuild(settings['tokenizer'])"),
+    ],
+)
+def test_keys_of_which_nothing_can_be_said(checks: ModuleType, tmp_path: Path, text: str, code: str) -> None:
+    assert keys_said(checks, tmp_path, text, code) == []

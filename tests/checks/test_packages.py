@@ -200,18 +200,18 @@ def companions(checks: ModuleType, site: Path, torch: str, vision: str, requires
 
 
 @pytest.mark.parametrize(
-    ("torch", "vision", "requires", "severity"),
+    ("versions", "severity"),
     [
-        ("2.4.0+cu121", "0.20.1+cu121", "torch==2.5.1", Severity.ERROR),
-        ("2.4.0+cu121", "0.19.0+cu124", "torch==2.4.0", Severity.WARNING),
-        ("2.4.0+cu121", "0.19.0+cu121", "torch==2.4.0", None),
-        ("2.4.0", "0.19.0+cu121", "torch==2.4.0", None),
+        (("2.4.0+cu121", "0.20.1+cu121", "torch==2.5.1"), Severity.ERROR),
+        (("2.4.0+cu121", "0.19.0+cu124", "torch==2.4.0"), Severity.WARNING),
+        (("2.4.0+cu121", "0.19.0+cu121", "torch==2.4.0"), None),
+        (("2.4.0", "0.19.0+cu121", "torch==2.4.0"), None),
     ],
 )
 def test_torchvision_goes_with_one_torch(
-    checks: ModuleType, site: Path, torch: str, vision: str, requires: str, severity: Severity | None
+    checks: ModuleType, site: Path, versions: tuple[str, str, str], severity: Severity | None
 ) -> None:
-    found = companions(checks, site, torch, vision, requires)
+    found = companions(checks, site, *versions)
     assert [finding.severity for finding in found] == ([severity] if severity else [])
     assert all(finding.id == "packages.torch-pair" for finding in found)
 

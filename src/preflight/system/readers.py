@@ -46,6 +46,16 @@ class Readers:
         pattern = rf"\b(?:version|distribution|metadata|require_version|get_distribution|require)\(\s*f?['\"]{name}\b"
         return any(re.search(pattern, text, re.IGNORECASE) for text in self.texts)
 
+    def mentions(self, name: str) -> bool:
+        """Say whether the word is anywhere in the code."""
+        word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
+        return any(map(word.search, self.texts))
+
+    def count_as_key(self, name: str) -> int:
+        """Return how often the name stands in quotes or as an attribute."""
+        word = re.compile(rf"(?<=[\"']){re.escape(name)}(?=[\"'])|\.{re.escape(name)}(?!\w)")
+        return sum(len(word.findall(text)) for text in self.texts)
+
     def converts(self, key: str) -> bool:
         """Say whether some line turns the value of `key` into a number, or declares it one."""
         name = rf"(?<!\w)(?<!\w-){re.escape(key).replace('_', '[-_]')}(?!\w)"
