@@ -1,6 +1,6 @@
 """Remote data: URLs of web servers and object stores can be read from here, with the credentials of the job."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
@@ -140,7 +140,7 @@ def _refused(entry: Data, answer: Answer) -> Finding:
     cause, fix = f"the server answers {status}", "Wait, or ask who runs the server"
     if status in (429, 502, 503, 504):
         message = f"{_shown(entry)} cannot be read now: {status}"
-        return warning(message, id="remote.busy", cause=cause, fix=fix, file=entry.at.file, line=entry.at.line)
+        return _say(warning, entry, "busy", message, cause=cause, fix=fix)
     name, cause, fix = STATUSES.get(status, ("server-error" if status >= 500 else "failed", cause, fix))
     return _error(entry, name, f"{_shown(entry)} cannot be read: {status}", cause=cause, fix=fix)
 
@@ -169,7 +169,8 @@ def _judge_stored(entry: Data, stored: Stored) -> Iterator[Finding]:
     if stored.is_public:
         message = f"{_shown(entry)} can be read, but only anonymously"
         fix = 'Have the code read it with storage_options={"anon": True}, or give the job credentials'
-        yield warning(message, id="remote.public", cause="the client finds no credentials on this machine", fix=fix)
+        cause = "the client finds no credentials on this machine"
+        yield _say(warning, entry, "public", message, cause=cause, fix=fix)
     if not stored.files and least != 0:
         cause = "the store has this folder, and no file in it" + (" that matches" if entry.files else "")
         yield _error(entry, "empty", f"{_shown(entry)} holds no file", cause=cause, fix="Correct the URL")
@@ -182,7 +183,7 @@ def _judge_stored(entry: Data, stored: Stored) -> Iterator[Finding]:
         yield _error(entry, "count", message, found=found, wanted=wanted, fix="Bring the rest, or correct `files:`")
     elif empty and stored.is_folder:
         message = f"{_shown(entry)}: {in_a_row(empty)} {'is' if len(empty) == 1 else 'are'} empty"
-        yield warning(message, id="remote.empty", cause="an upload was broken off", fix=FETCH_AGAIN)
+        yield _say(warning, entry, "empty", message, cause="an upload was broken off", fix=FETCH_AGAIN)
     elif stored.files and (finding := _judge_start(entry, stored.start, next(iter(stored.files)))):
         yield finding
 
@@ -190,13 +191,13 @@ def _judge_stored(entry: Data, stored: Stored) -> Iterator[Finding]:
 def _judge_refusal(entry: Data, refused: Refused) -> Iterator[Finding]:
     said = {"code": refused.code, "says": refused.words.replace(entry.url, _shown(entry))}
     if refused.trouble is stores.Trouble.NOT_INSTALLED:
-        install = f"python -m pip install {refused.code}"
-        pytest.skip(f"{_shown(entry)} cannot be looked at: {refused.words} ({install})")
+        install = f" (python -m pip install {refused.code})" if refused.code else ""
+        pytest.skip(f"{_shown(entry)} cannot be looked at: {refused.words}{install}")
     if refused.trouble is stores.Trouble.UNREACHED:
         yield _unreached(entry, refused.url or entry.url)
     elif refused.trouble is stores.Trouble.BUSY:
         message, fix = f"{_shown(entry)} cannot be read now: {refused.code}", "Wait and try again"
-        yield warning(message, id="remote.busy", cause="the store has too much to do", fix=fix, evidence=said)
+        yield _say(warning, entry, "busy", message, cause="the store has too much to do", fix=fix, evidence=said)
     else:
         name, cause, fix = REFUSALS[refused.trouble]
         bucket = urlsplit(_shown(entry)).netloc
@@ -229,4 +230,8 @@ def _shown(entry: Data) -> str:
 
 
 def _error(entry: Data, name: str, message: str, **more: object) -> Finding:
-    return error(message, id=f"remote.{name}", file=entry.at.file, line=entry.at.line, **more)
+    return _say(error, entry, name, message, **more)
+
+
+def _say(say: Callable[..., Finding], entry: Data, name: str, message: str, **more: object) -> Finding:
+    return say(message, id=f"remote.{name}", file=entry.at.file, line=entry.at.line, **more)

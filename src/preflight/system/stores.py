@@ -52,7 +52,7 @@ class Refused(Exception):
 class Stored:
     """What a URL stands for: the files with their sizes in bytes, the first bytes of the first one.
 
-    `is_folder` tells a folder or a pattern from a single file; `is_public` that it can be read only without credentials.
+    `is_folder` tells a folder or a pattern from a single file; `is_public` that only an anonymous client can read it.
     """
 
     files: Mapping[str, int]
@@ -115,8 +115,12 @@ def _open_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
         system, path = url_to_fs(url, **patient, **options)
     except ImportError as error:
         raise Refused(Trouble.NOT_INSTALLED, str(error), code=_package(url, error)) from None
+    except ValueError as error:
+        raise Refused(Trouble.NOT_INSTALLED, f"fsspec: {error}") from None
     except Exception as error:
         raise _refusal(error) from error
+    if hasattr(system, "retries"):
+        system.retries = 1
     return system, path
 
 
