@@ -10,7 +10,7 @@ from pathlib import Path
 
 from preflight.draft.project import Project
 from preflight.draft.settings import Setting, matches, named
-from preflight.system.texts import Origin, Variable
+from preflight.system.strings import Origin, Variable
 from preflight.system.uses import Act, Use
 
 GLOB = re.compile(r"[*?\[]")

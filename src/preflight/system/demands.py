@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from preflight.system.amounts import Amounts
 from preflight.system.events import Event
 from preflight.system.flow import Flow
-from preflight.system.texts import Origin
+from preflight.system.strings import Origin
 
 # fmt: off
 _RUNS = frozenset({"run", "call", "check_call", "check_output", "Popen"})

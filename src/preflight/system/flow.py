@@ -9,7 +9,7 @@ from typing import Any
 
 from preflight.system.code import Source, dotted
 from preflight.system.events import Event, Scopes, events_of
-from preflight.system.texts import MOST_ORIGINS, Origin, Part, Variable, concatenated, cut, joined
+from preflight.system.strings import MOST_ORIGINS, Origin, Part, Variable, concatenated, cut, joined
 
 ROUNDS = 5
 _DEEPEST = 30

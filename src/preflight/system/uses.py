@@ -12,7 +12,7 @@ from preflight.system.amounts import ADAM, Amounts
 from preflight.system.code import ends_program
 from preflight.system.events import Event
 from preflight.system.flow import LISTS, Flow
-from preflight.system.texts import Origin
+from preflight.system.strings import Origin
 
 # Calls by the last part of their name; paths are their arguments, or what a method is called on.
 # fmt: off
