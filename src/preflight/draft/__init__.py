@@ -13,11 +13,14 @@ from preflight.draft import needs
 from preflight.draft.paths import Entry, suggest_paths
 from preflight.draft.project import read_project
 from preflight.draft.text import append, write
+from preflight.errors import UserError
 from preflight.system.code import Program, is_installed, is_loaded_with_parent
 from preflight.system.demands import Demands
+from preflight.system.watched import NoAnswer, watched
 
 __all__ = ["append", "draft", "write"]
 
+DEADLINE = 60.0
 _LOCKS = ("pylock.toml", "uv.lock", "requirements.txt")
 _TEMPORARY = "${oc.env:TMPDIR,/tmp}"
 # Where libraries keep what they fetch, by the calls that fetch it.
@@ -32,8 +35,17 @@ _CACHES = {
 def draft(text: str, source: Path | None, scripts: Sequence[Path], root: Path) -> dict[str, Any]:
     """Return the section for a config of that text, `source` its file; without scripts they are looked for in `root`.
 
-    Raises UserError where the config or a script cannot be read.
+    Raises UserError where the config or a script cannot be read, or a file system does not answer.
     """
+    try:
+        section: dict[str, Any] = watched(lambda: _draft(text, source, scripts, root), DEADLINE)
+    except NoAnswer as silence:
+        fix = "Mount it again, or start where it answers"
+        raise UserError(f"{silence.path} does not answer within {silence.seconds:g} s", fix=fix) from None
+    return section
+
+
+def _draft(text: str, source: Path | None, scripts: Sequence[Path], root: Path) -> dict[str, Any]:
     project = read_project(text, source, scripts, root)
     suggested = suggest_paths(project)
     sections = {

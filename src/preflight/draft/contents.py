@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 import glob
 import itertools
+import math
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from preflight.system.columns import Columns
+from preflight.system.tables import NoLibrary, Table, Unreadable, open_table
 
 Entry = dict[str, Any]
 
 # Files of more than this are sampled, since a gate must not take as long as an epoch.
 MOST_OPENED = 32_000_000
 SAMPLE = 64
-# A table is read at each `init`, and at each run without a section.
-LARGEST_TABLE = 8_000_000
+# Tables are read at each `init`, and at each run without a section.
+MOST_TABLES, LARGEST_TABLES = 100, 8_000_000
 
 _MOST_FILES = 2_000
 # What a library decodes without running anything of the file; an archive of arrays may hold objects.
@@ -25,9 +26,8 @@ _DECODED = frozenset({
     ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".wav", ".flac", ".npy", ".parquet", ".arrow",
     ".feather", ".h5", ".hdf5", ".safetensors",
 })  # fmt: skip
-_TABLES = {".csv": ",", ".tsv": "\t"}
+_TABLES = frozenset({".csv", ".tsv", ".jsonl"})
 _LABELS = frozenset({"label", "labels", "target", "class", "class_id", "label_id", "y"})
-_MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "?", "inf", "-inf"})
 
 
 def looked_into(path: str, pattern: str, columns: Columns) -> Entry:
@@ -36,8 +36,8 @@ def looked_into(path: str, pattern: str, columns: Columns) -> Entry:
     kinds = {os.path.splitext(file)[1].lower() for file in files}
     if kinds and kinds <= _DECODED:
         return _opened(files)
-    if len(files) == 1 and kinds <= _TABLES.keys():
-        return _table(files[0], columns)
+    if files and len(files) <= MOST_TABLES and kinds <= _TABLES:
+        return _tables(files, columns)
     return {}
 
 
@@ -64,40 +64,50 @@ def _holds_objects(file: str) -> bool:
         return b"'|O'" in opened.read(256)
 
 
-def _table(file: str, columns: Columns) -> Entry:
-    """Return what holds in every row of a table, of the columns that the code names, or of all where it names none."""
+def _tables(files: Sequence[str], columns: Columns) -> Entry:
+    """Return what holds in every row of tables: of the columns that the code names, or of all where it names none."""
     try:
-        with open(file, newline="", encoding="utf-8") as opened:
-            if os.path.getsize(file) > LARGEST_TABLE:
-                return {}
-            header, *rows = csv.reader(opened, delimiter=_TABLES[os.path.splitext(file)[1].lower()])
-    except (OSError, ValueError, csv.Error):
+        tables = [open_table(file) for file in files]
+        shared = [name for name in tables[0].columns if all(name in table.columns for table in tables)]
+        is_regular = len(set(shared)) == len(shared) > 1 and not any(map(_is_number, shared))
+        if not is_regular:
+            return {}
+        named = [name for name in shared if columns.has(name)]
+        rules = _rules(tables, named or shared, columns.classes)
+    except (OSError, ValueError, Unreadable, NoLibrary):
         return {}
-    is_regular = len(header) > 1 and len(set(header)) == len(header) and not any(map(_is_number, header))
-    if not rows or not is_regular or any(len(row) != len(header) for row in rows):
-        return {}
-    named = [name for name in header if columns.has(name)]
-    cells = {name: [row[place] for row in rows] for place, name in enumerate(header)}
     found: Entry = {"columns": named} if named else {}
-    if values := {name: rules for name in named or header if (rules := _rules(name, cells[name], columns.classes))}:
-        if not named and all(rules == {"missing": False} for rules in values.values()) and len(values) == len(header):
-            return found | {"missing": False}
-        found["values"] = values
-    return found
+    if not named and len(rules) == len(shared) and all(each == {"missing": False} for each in rules.values()):
+        return {"missing": False}
+    return found | ({"values": rules} if rules else {})
 
 
-def _rules(name: str, cells: Sequence[str], classes: int) -> Entry:
-    if not all(map(_is_number, cells)):
+def _rules(tables: Sequence[Table], names: Sequence[str], classes: int) -> Entry:
+    """Return what holds in every row of the columns that hold nothing but numbers."""
+    if sum(os.path.getsize(table.path) for table in tables) > LARGEST_TABLES:
         return {}
-    is_label = name.lower() in _LABELS and all(cell.strip().isdecimal() for cell in cells)
-    if is_label and classes > 1 and all(int(cell) < classes for cell in cells):
-        return {"between": [0, classes - 1], "missing": False}
-    return {"missing": False}
+    rules = {name: {"missing": False} | _classes(name, classes) for name in names}
+    for table in tables:
+        for _, (_, *cells) in table.chunks(list(names)):
+            for name, column in zip(names, cells, strict=True):
+                rules[name] = {key: rule for key, rule in rules[name].items() if _holds(key, rule, column)}
+        if table.ragged.count:
+            return {}
+    return {name: rule for name, rule in rules.items() if rule}
 
 
-def _is_number(cell: str) -> bool:
+def _classes(name: str, classes: int) -> Entry:
+    return {"between": [0, classes - 1]} if name.lower() in _LABELS and classes > 1 else {}
+
+
+def _holds(key: str, rule: Any, cells: Sequence[object]) -> bool:
+    if key == "missing":
+        return all(map(_is_number, cells))
+    return all(str(cell).strip().isdecimal() and int(str(cell)) <= rule[1] for cell in cells)
+
+
+def _is_number(cell: object) -> bool:
     try:
-        float(cell)
+        return math.isfinite(float(str(cell)))
     except ValueError:
         return False
-    return cell.strip().lower() not in _MISSING

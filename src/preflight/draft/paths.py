@@ -16,11 +16,13 @@ from preflight.draft.candidates import GLOB, Candidate, find_candidates
 from preflight.draft.project import Project
 from preflight.quantities import format_size
 from preflight.system.uses import Act
+from preflight.system.watched import at
 
 Entry = dict[str, Any]
 
-# Files that are counted in a folder; of a larger one it is said that it holds at least so many.
-MOST_FILES = 100_000
+# Files that are counted in a folder; of a larger one it is said that it holds at least so many. One of many may be
+# dropped since it is broken.
+MOST_FILES, FEW_FILES = 100_000, 300
 
 _OUTPUT = re.compile(
     r"(out(put)?s?|logs?|logging|save|run|results?|work|exp|experiment|checkpoints?|ckpts?|tensorboard|tb)"
@@ -63,6 +65,7 @@ def suggest_paths(project: Project) -> Suggested:
 def _suggest(candidate: Candidate, project: Project, suggested: Suggested) -> None:
     root = project.root
     path = os.path.join(root, os.path.expanduser(candidate.actual))
+    at(path)
     exists = os.path.exists(path)
     looks_written = bool(_OUTPUT.fullmatch(candidate.name)) and not os.path.isfile(path)
     if Act.FETCH in candidate.acts and not exists:
@@ -136,12 +139,17 @@ def _data(candidate: Candidate, path: str) -> tuple[Entry | None, int]:
     entry: Entry = {"path": candidate.written}
     if os.path.isdir(path):
         pattern, number = _count_files(path, candidate.pattern)
-        files = ({"glob": pattern} if pattern else {}) | {"min": max(number, 1)}
+        files = ({"glob": pattern} if pattern else {}) | {"min": _least(1 if candidate.made else number)}
         return (entry | {"files": files} if number or candidate.is_certain else None), number
     if not os.path.exists(path) and GLOB.search(candidate.actual):
         number = len(glob.glob(path, recursive=True))
-        return (entry | {"files": {"min": max(number, 1)}} if number or candidate.is_certain else None), number
+        return (entry | {"files": {"min": _least(number)}} if number or candidate.is_certain else None), number
     return (entry if os.path.exists(path) or candidate.is_certain else None), 1
+
+
+def _least(number: int) -> int:
+    """Return how many files there must be: all of a few, which may be numbered, and nearly all of many."""
+    return max(number if number <= FEW_FILES else number - number // 20, 1)
 
 
 def _count_files(folder: str, pattern: str) -> tuple[str, int]:

@@ -35,7 +35,7 @@ def read_columns(flow: Flow, amounts: Amounts) -> Columns:
     """Return what the program looks up, whatever it is looked up in."""
     found = [each for event in flow.events for each in _looked_up(event)]
     names = {each.value for each in found if isinstance(each, ast.Constant) and isinstance(each.value, str)}
-    patterns = {pattern for each in found if isinstance(each, ast.JoinedStr) and (pattern := _pattern(each))}
+    patterns = {pattern for each in found if (pattern := _pattern(each))}
     return Columns(frozenset(names), tuple(sorted(patterns)), max(_classes(flow, amounts), default=0))
 
 
@@ -53,10 +53,16 @@ def _looked_up(event: Event) -> Iterator[ast.expr]:
             yield from names
 
 
-def _pattern(node: ast.JoinedStr) -> str:
+def _pattern(node: ast.expr) -> str:
     """Return a regular expression for a formatted text, nothing where too little of it is written out."""
-    parts = [re.escape(str(each.value)) if isinstance(each, ast.Constant) else r"\w+" for each in node.values]
-    return "".join(parts) if any(re.search(r"[A-Za-z]", part.replace(r"\w+", "")) for part in parts) else ""
+    pieces: list[str | None] = []
+    match node:
+        case ast.JoinedStr(values=values):
+            pieces = [str(each.value) if isinstance(each, ast.Constant) else None for each in values]
+        case ast.BinOp(left=ast.Constant(value=str(text)), op=ast.Mod()):
+            pieces = [None if piece.startswith("%") else piece for piece in re.split(r"(%[\d.]*[a-z])", text)]
+    is_told = any(re.search("[A-Za-z]", piece) for piece in pieces if piece)
+    return "".join(r"\w+" if piece is None else re.escape(piece) for piece in pieces) if is_told else ""
 
 
 def _classes(flow: Flow, amounts: Amounts) -> Iterator[int]:
