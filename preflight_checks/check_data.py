@@ -3,13 +3,14 @@
 import errno
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from shlex import quote
 
-from preflight import Finding, check, error, info
+from preflight import Finding, check, error, info, warning
 from preflight.config import Config, Data, Files
 from preflight.phrases import counted, in_a_row, no_answer, shown
-from preflight.system import disk, files
+from preflight.system import disk, files, locking, processes
 from preflight.system.files import Kind, Scan, Seen
 from preflight.system.watched import NoAnswer, watched
 
@@ -60,6 +61,10 @@ BAD_FILES = {
         "Remove it:\n    rm {first}",
     ),
 }
+# Files that are locked when they are opened, by the library that does so; of very many not all are asked for.
+LIBRARIES = {"HDF5": (".h5", ".hdf5", ".he5", ".h5ad"), "SQLite": (".sqlite", ".sqlite3", ".db")}
+MOST_NAMES = 10_000
+SECONDS_FOR_LOCKS = 1.5
 UNREADABLE = (
     "read-error",
     "cannot be read: {error}",
@@ -90,6 +95,8 @@ def check_is_readable(entry: Data, root: Path, config: Config) -> Iterator[Findi
         data.web-page         web pages saved in place of the files
         data.sha256           another checksum than `sha256:` says
         data.no-answer        the file system hangs: a network mount whose server is gone
+        data.locked           an HDF5 file or SQLite database is locked by another process
+        data.no-locks         HDF5 or SQLite files lie on a file system that refuses locks
     """
     try:
         yield from watched(lambda: list(_look(entry, root)), entry.deadline or config.deadline)
@@ -111,6 +118,8 @@ def _look(entry: Data, root: Path) -> Iterator[Finding]:
     else:
         scan = files.scan(found, (entry.files or Files()).glob)
         yield from _judge(entry, seen, scan)
+        if not scan.bad:
+            yield from _judge_locks(entry, found)
         if entry.sha256 and scan.files and not scan.bad:
             yield from _judge_digest(entry, found[0])
 
@@ -219,6 +228,38 @@ def _facts(path: Path) -> dict[str, object]:
         owner = files.owner_of(path)
         facts |= {"size": seen.size, "owner": owner, "mode": owner.mode}
     return facts
+
+
+def _judge_locks(entry: Data, paths: list[Path]) -> Iterator[Finding]:
+    """Say which file cannot be opened, because of its lock, by the library that it is for."""
+    for path in islice(files.walk(paths, (entry.files or Files()).glob), MOST_NAMES):
+        library = next((name for name, suffixes in LIBRARIES.items() if path.lower().endswith(suffixes)), "")
+        if library == "SQLite":
+            obstacle = locking.obstacle_to_sqlite(Path(path), SECONDS_FOR_LOCKS)
+        elif library and os.environ.get("HDF5_USE_FILE_LOCKING", "").upper() not in ("FALSE", "0"):
+            obstacle = locking.obstacle_to_hdf5(Path(path), SECONDS_FOR_LOCKS)
+        else:
+            continue
+        if obstacle:
+            yield _locked(entry, path, library, obstacle)
+            return
+
+
+def _locked(entry: Data, path: str, library: str, obstacle: locking.Obstacle) -> Finding:
+    without = ":\n    export HDF5_USE_FILE_LOCKING=FALSE" if library == "HDF5" else ""
+    if not obstacle.errno:
+        who = f"process {obstacle.pid} ({processes.name_of(obstacle.pid)})" if obstacle.pid else "another process"
+        fix = (
+            f"End that process or wait for it{', or do without locks if it does not write' if without else ''}{without}"
+        )
+        return _error(entry, "locked", f"{shown(path)} is locked", cause=f"{who} writes to it", fix=fix)
+    mount = disk.mount_of(Path(path))
+    message = f"{shown(path)} cannot be locked: {os.strerror(obstacle.errno)} ({errno.errorcode.get(obstacle.errno)})"
+    cause = f"{mount} refuses locks, which {library} takes to read a file"
+    fix = f"Copy the file to another file system{', or do without locks' if without else ''}{without}"
+    # HDF5 and SQLite alike go on where the file system says that it has no locks at all.
+    say = warning if obstacle.errno in (errno.ENOSYS, errno.ENOTSUP) else error
+    return say(message, id="data.no-locks", cause=cause, fix=fix, file=entry.at.file, line=entry.at.line)
 
 
 def _judge_digest(entry: Data, path: Path) -> Iterator[Finding]:

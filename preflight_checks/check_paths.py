@@ -2,7 +2,6 @@
 
 import errno
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
@@ -12,7 +11,6 @@ from preflight.config import Config, PathEntry
 from preflight.phrases import in_a_row, no_answer
 from preflight.quantities import format_size
 from preflight.system import disk, files, trials
-from preflight.system.experiment import worker_setting
 from preflight.system.files import Kind, Seen
 from preflight.system.trials import Refusal
 from preflight.system.watched import NoAnswer, watched
@@ -149,33 +147,25 @@ def check_is_usable(entry: PathEntry, root: Path, config: Config) -> Iterator[Fi
 
 
 @check()
-def check_temporary_folder_suits_workers(config: Config) -> Iterator[Finding]:
-    """Temporary files go to a folder that is there, and in which the worker processes of a data loader can talk.
+def check_names_stay_apart(config: Config, root: Path) -> Iterator[Finding]:
+    """Two paths of the config that differ in upper and lower case only are two on their file system, too.
 
-    Only looked at where the experiment has worker processes, or TMPDIR names a folder.
-
-        paths.temporary-missing   TMPDIR names a folder that does not exist or cannot be written
-        paths.temporary-network   TMPDIR is on a network file system, and worker processes leave files there
-        paths.temporary-sockets   no socket can be made in TMPDIR, through which worker processes talk
+    paths.same-name    the file system takes both names for one
     """
-    named, (key, workers) = os.environ.get("TMPDIR", ""), worker_setting(config.experiment)
-    folder = Path(named or tempfile.gettempdir())
-    if named and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-        message = f"TMPDIR={named} is no folder that can be written to"
-        cause = "it does not exist" if not folder.exists() else f"this user (uid {os.geteuid()}) may not write there"
-        fix = f"Make it, or let another be used:\n    mkdir -p {quote(named)}"
-        yield warning(message, id="paths.temporary-missing", cause=cause, fix=fix)
-    elif workers and (refusal := trials.try_to_listen(folder)):
-        message = f"no socket can be made in {folder}: {os.strerror(refusal.errno)}"
-        cause = f"{key} is {workers}, and workers talk through sockets in the temporary folder"
-        cause += ", whose whole name may have some 70 characters" if refusal.errno == errno.ENAMETOOLONG else ""
-        fix = "Use a folder of this machine with a short name:\n    export TMPDIR=/tmp"
-        yield warning(message, id="paths.temporary-sockets", cause=cause, fix=fix)
-    elif workers and (mount := disk.mount_of(folder)).type in disk.NETWORK:
-        message = f"the temporary folder {folder} is on a network file system"
-        cause = f"it lies on {mount}; {key} is {workers}, and files that workers still hold cannot be deleted there"
-        fix = "Use a folder of this machine:\n    export TMPDIR=/tmp"
-        yield warning(message, id="paths.temporary-network", cause=cause, fix=fix)
+    written: dict[str, str] = {}
+    places = [(each.local, each.at) for each in config.data] + [(each.path, each.at) for each in config.paths]
+    for path, at in places:
+        other = written.setdefault(os.path.normpath(path).casefold(), os.path.normpath(path))
+        if path and other != os.path.normpath(path) and trials.folds_case(folder := _folder_of(path, root)):
+            message = f"{other} and {path} are one and the same there"
+            cause = f"{disk.mount_of(folder)} does not tell upper from lower case"
+            fix = "Rename one of them, or choose a folder on another file system"
+            yield error(message, id="paths.same-name", cause=cause, fix=fix, file=at.file, line=at.line)
+
+
+def _folder_of(path: str, root: Path) -> Path:
+    nearest = files.nearest_existing(files.resolve(path, root))
+    return nearest if nearest.is_dir() else nearest.parent
 
 
 def _look(entry: PathEntry, root: Path, config: Config) -> Iterator[Finding]:

@@ -60,6 +60,7 @@ OPEN(open64)
     return ((type (*) arguments)dlsym(RTLD_NEXT, #name))(__VA_ARGS__); }
 MOVE(read, ssize_t, (int file, void *to, size_t size), file, to, size)
 MOVE(fallocate, int, (int file, int mode, off_t from, off_t size), file, mode, from, size)
+MOVE(flock, int, (int file, int how), file, how)
 MOVE(write, ssize_t, (int file, const void *from, size_t size), file, from, size)
 """
 

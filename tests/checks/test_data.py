@@ -4,8 +4,12 @@ import errno
 import hashlib
 import os
 import socket
+import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -316,6 +320,55 @@ def test_a_network_mount_that_fails_on_one_file(
     assert finding.id == f"data.{name}"
     assert "part09.npy" in finding.message
     assert "part08" not in finding.message
+
+
+HOLDING = """
+import fcntl, sqlite3, sys, time
+file = sys.argv[1]
+if file.endswith(".db"):
+    held = sqlite3.connect(file)
+    held.execute("BEGIN EXCLUSIVE")
+else:
+    held = open(file, "ab")
+    fcntl.flock(held, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("name", ["docs.db", "train.h5"])
+def test_a_file_that_another_process_has_locked(
+    name: str, tmp_path: Path, judge: Any, checks: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "SECONDS_FOR_LOCKS", 0.1)
+    monkeypatch.delenv("HDF5_USE_FILE_LOCKING", raising=False)
+    write(tmp_path, "train.h5")
+    with closing(sqlite3.connect(tmp_path / "docs.db")) as database:
+        database.execute("CREATE TABLE docs (id)")
+    holder = subprocess.Popen([sys.executable, "-c", HOLDING, tmp_path / name], stdout=subprocess.PIPE)
+    with holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        finding = only(judge(name))
+        holder.kill()
+    assert finding.id == "data.locked"
+    assert f"process {holder.pid} (" in finding.cause
+    assert not judge(name)
+
+
+@pytest.mark.parametrize(
+    ("number", "severity"),
+    [(errno.ENOLCK, Severity.ERROR), (errno.ENOSYS, Severity.WARNING), (errno.EIO, Severity.ERROR)],
+)
+def test_a_file_system_without_locks(
+    number: int, severity: Severity, *, tmp_path: Path, checks: ModuleType, in_world: Any, failing: Any
+) -> None:
+    write(tmp_path, "train.h5")
+    setup, arguments = failing("flock", "train.h5", number), (Data(path="train.h5", at=AT), tmp_path, Config())
+    finding = only(in_world(setup, checks.check_is_readable, *arguments))
+    assert (finding.id, finding.severity) == ("data.no-locks", severity)
+    mend = finding.fix.splitlines()[-1]
+    assert not in_world(f"{setup}; {mend}", checks.check_is_readable, *arguments)
 
 
 def test_nothing_is_changed(tmp_path: Path, judge: Any) -> None:

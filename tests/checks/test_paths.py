@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from preflight.config import Config, Import, Location, PathEntry
+from preflight.config import Config, Data, Import, Location, PathEntry
 from preflight.model import Finding, Severity
 from preflight.system import disk, trials
 from preflight.testing import run_check
@@ -278,45 +278,15 @@ def test_a_cache_can_be_moved(tmp_path: Path, judge_in: Any) -> None:
     assert not judge_in(setup, "~/.cache/torch")
 
 
-WORKERS = Config(experiment={"num_workers": 2})
-
-
-def test_a_temporary_folder_that_is_missing(
-    tmp_path: Path, checks: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "gone"))
-    (finding,) = checks.check_temporary_folder_suits_workers(Config())
-    assert (finding.id, finding.severity) == ("paths.temporary-missing", Severity.WARNING)
-    subprocess.run(finding.fix.splitlines()[-1], shell=True, check=True)
-    assert not list(checks.check_temporary_folder_suits_workers(WORKERS))
-
-
-@pytest.mark.parametrize(
-    ("rule", "name"), [("mknod:*:EPERM", "temporary-sockets"), ("type:sshfs", "temporary-network"), ("clock:0", "")]
-)
-def test_a_temporary_folder_that_does_not_suit_workers(
-    rule: str, name: str, *, tmp_path: Path, out: Path, checks: ModuleType, in_world: Any, misbehaving: Any
+@pytest.mark.parametrize(("rule", "number"), [("fold:1", 1), ("clock:0", 0)])
+def test_names_that_differ_in_case_only(
+    rule: str, number: int, *, tmp_path: Path, out: Path, checks: ModuleType, in_world: Any, misbehaving: Any
 ) -> None:
     (tmp_path / "server").mkdir()
-    setup = f"{misbehaving(tmp_path / 'server', out, rule)}; export TMPDIR={out}"
-    findings = in_world(setup, checks.check_temporary_folder_suits_workers, WORKERS)
-    assert [finding.id for finding in findings] == ([f"paths.{name}"] if name else [])
-    assert not in_world(setup, checks.check_temporary_folder_suits_workers, Config())
-    for finding in findings:
-        mended = f"{setup}; {finding.fix.splitlines()[-1]}"
-        assert not in_world(mended, checks.check_temporary_folder_suits_workers, WORKERS)
-
-
-def test_a_temporary_folder_with_a_long_name(
-    tmp_path: Path, checks: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / ("x" * 80)).mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / ("x" * 80)))
-    (finding,) = checks.check_temporary_folder_suits_workers(WORKERS)
-    assert finding.id == "paths.temporary-sockets"
-    assert "70 characters" in finding.cause
-    monkeypatch.setenv("TMPDIR", finding.fix.rpartition("=")[2])
-    assert not list(checks.check_temporary_folder_suits_workers(WORKERS))
+    config = Config(paths=(PathEntry(path="out/Model"), PathEntry(path="out/model", at=AT)), data=(Data(path="out"),))
+    findings = in_world(misbehaving(tmp_path / "server", out, rule), checks.check_names_stay_apart, config, tmp_path)
+    assert [finding.id for finding in findings] == ["paths.same-name"] * number
+    assert [finding.line for finding in findings] == [5] * number
 
 
 def test_too_little_space(out: Path, judge_in: Any) -> None:

@@ -3,7 +3,8 @@
     python file_system.py FOLDER MOUNTPOINT write:*:EDQUOT open:part09.npy:ESTALE read:*:HANG write:10000000:EDQUOT
 
 HANG in place of an error never answers. A number in place of NAME lets that many bytes of each file pass first. The
-calls are the methods below. `type:KIND` has it look like another (sshfs), and `clock:SECONDS` dates files so far ahead.
+calls are the methods below. `type:KIND` has it look like another (sshfs), `clock:SECONDS` dates files so far ahead, and
+`fold:1` takes upper for lower case.
 """
 
 import errno
@@ -24,6 +25,7 @@ class Misbehaving(Operations):
     def __init__(self, folder: str, rules: list[str]) -> None:
         self.folder = folder
         self.rules = [rule.split(":") for rule in rules if rule.count(":") == 2]
+        self.folds = "fold:1" in rules
         self.lead = sum(float(rule.partition(":")[2]) for rule in rules if rule.startswith("clock:"))
 
     def __call__(self, call: str, path: str, *arguments: Any) -> Any:
@@ -36,7 +38,7 @@ class Misbehaving(Operations):
         return super().__call__(call, path, *arguments)
 
     def real(self, path: str) -> str:
-        return os.path.join(self.folder, path.lstrip("/"))
+        return os.path.join(self.folder, (path.lower() if self.folds else path).lstrip("/"))
 
     def getattr(self, path, fh=None):
         facts = os.lstat(self.real(path))

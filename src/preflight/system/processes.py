@@ -28,6 +28,11 @@ def holder_of(port: int) -> Process | None:
     return None
 
 
+def name_of(pid: int) -> str:
+    """Return the name of a process, empty where it cannot be seen."""
+    return _process(pid).name
+
+
 def count_tasks(uid: int) -> int:
     """Return how many threads of this user run, which is what RLIMIT_NPROC counts."""
     import psutil
