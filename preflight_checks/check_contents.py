@@ -113,7 +113,7 @@ def check_can_be_decoded(entry: Data, root: Path, config: Config) -> Iterator[Fi
     if isinstance(entry.open, int) and entry.open < len(paths):
         seed = config.seeds.value if config.seeds else config.experiment.get("seed", 0)
         paths = sorted(random.Random(str(seed)).sample(paths, entry.open))  # noqa: S311 - not for secrets
-    answers = list(decoding.decode_all([path for path in paths if _has_content(path)]))
+    answers = list(decoding.decode_all([path for path in paths if _is_undecided(path)]))
     bad = [each for each in answers if each.problem and not each.is_huge]
     if bad and reading.MENDS_IMAGES & _Code(config, root).names:
         bad = [each for each in bad if not (formats.is_image(each.path) and "truncated" in each.problem)]
@@ -135,7 +135,7 @@ def _not_opened(entry: Data, answers: Sequence[decoding.Decoded]) -> Iterator[Fi
     for library in sorted({each.library for each in answers if each.library}):
         paths = [each.path for each in answers if each.library == library]
         yield info(
-            f"{counted(len(paths), 'file')} such as {shown(paths[0])} cannot be opened here: {library} is not installed",
+            f"{counted(len(paths), 'file')} such as {shown(paths[0])} cannot be opened: {library} is not installed",
             fix="Install it where the experiment reads them with it",
             **_about(entry, "not-opened"),
         )
@@ -164,6 +164,14 @@ class _Code:
 
 def _files_of(entry: Data, root: Path) -> Iterator[str]:
     return files.walk(files.find(files.resolve(entry.path, root)), (entry.files or Files()).glob)
+
+
+def _is_undecided(path: str) -> bool:
+    """Tell whether the cheap tests found nothing to say of a file."""
+    try:
+        return _has_content(path) and structure.flaw_of(path) is None
+    except OSError:
+        return False
 
 
 def _has_content(path: str) -> bool:

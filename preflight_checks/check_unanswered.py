@@ -3,23 +3,8 @@
 import pytest
 
 from preflight import check
-from preflight.config import Config
 
 LATER = "is read, and a later version looks at it"
-OF_DATA = ("open", "columns", "rows", "missing", "values", "encoding")
-
-
-@check(when="data")
-def check_contents_of_data(config: Config) -> None:
-    """No entry of `data:` asks for what only a later version looks at: the files are opened, their contents are not."""
-    asked = [
-        f"{entry.at.key or 'data'}.{key}"
-        for entry in config.data
-        for key in OF_DATA
-        if getattr(entry, key) not in (None, "", (), {})
-    ]
-    if asked:
-        pytest.skip(f"{', '.join(asked)} {LATER}")
 
 
 @check(when="gpu.idle")

@@ -1,4 +1,4 @@
-"""Archives and compressed files, measured and read to the end without a byte of theirs being written anywhere."""
+"""Zip archives and compressed files, measured and read to the end without a byte of theirs being written anywhere."""
 
 from __future__ import annotations
 
@@ -68,20 +68,6 @@ def read_zip(path: str) -> None:
                 raise Unreadable(f"its member {member.filename}: {problem}") from None
             except (NotImplementedError, RuntimeError):  # a compression that this Python does not have
                 continue
-
-
-def read_tar(path: str) -> Measures:
-    """Pass over every member of a tar archive, compressed or not; raises Unreadable where one is cut off."""
-    import lzma
-    import tarfile
-    import zlib
-
-    try:
-        with tarfile.open(path, "r|*") as archive:
-            names = [member.name for member in archive]
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as problem:
-        raise Unreadable(str(problem)) from None
-    return Measures(outside=_leading_out(names))
 
 
 def read_compressed(path: str, seconds: float | None = None) -> bool:

@@ -71,7 +71,7 @@ def _decoder_of(path: str) -> Callable[[str], object] | None:
     if formats.is_image(path):
         return _decode_image
     if suffix in archives.COMPRESSED:
-        return archives.read_tar if ".tar" in path[-8:] or suffix == ".tgz" else archives.read_compressed
+        return archives.read_compressed
     if suffix in (".pt", ".pth", ".ckpt", ".bin"):
         return _decode_checkpoint
     return _DECODERS.get(suffix) or (_decode_table if tables.is_table(path) else None)
@@ -184,7 +184,6 @@ def _said(problem: BaseException) -> str:
 
 _DECODERS: dict[str, Callable[[str], object]] = {
     **dict.fromkeys((".zip", ".npz"), archives.read_zip),
-    ".tar": archives.read_tar,
     ".npy": _decode_array,
     **dict.fromkeys((".h5", ".hdf5"), _decode_hdf5),
     ".safetensors": _decode_safetensors,

@@ -32,6 +32,11 @@ def names_in(sources: Iterable[Source]) -> frozenset[str]:
     return frozenset(name for node in _nodes(sources) for name in _names_of(node))
 
 
+def says(sources: Iterable[Source], text: str) -> bool:
+    """Tell whether a text stands in the files by itself."""
+    return any(text in _text_of(node) for node in _nodes(sources))
+
+
 def shifts_labels(sources: Iterable[Source], column: str) -> bool:
     """Tell whether a number is taken from what looks like labels, as from those that begin at 1."""
     for node in _nodes(sources):
