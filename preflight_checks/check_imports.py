@@ -11,9 +11,11 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from preflight import Finding, check, error, info, warning
-from preflight.causes import explain, explain_leak
+from preflight.causes.builds import explain_build
+from preflight.causes.imports import explain, explain_leak
 from preflight.config import Config, Import
 from preflight.system.attributes import Gone, gone, is_unknown, taken_names
+from preflight.system.disk import Mount, mount_of
 from preflight.system.failures import Failed, leak_of
 from preflight.system.locks import LockError, Pin, is_conda_lock, read_lock
 from preflight.system.modules import Imported, Outcome
@@ -29,6 +31,9 @@ from preflight.system.packages import (
     satisfies,
 )
 from preflight.system.programs import read_scripts, scripts_of
+
+# Seconds after which an import is slow.
+SLOW = 20
 
 
 @check(per="imports")
@@ -54,6 +59,12 @@ def check_works(entry: Import, imported: Mapping[str, Imported], config: Config,
         imports.undefined-symbol   a compiled module was built against another version of a library
         imports.missing-library    a compiled module needs a shared library that the loader does not find
         imports.old-library        a compiled module needs a newer version of a library than the loader finds
+        imports.numpy-abi          compiled code is for another NumPy than the installed one
+        imports.protobuf           generated code is for another protobuf than the installed one
+        imports.no-threads         the limits do not allow the threads that an import starts
+        imports.no-cache           a library needs a folder for its cache, and can write none
+        imports.illegal-instruction    compiled code uses instructions that the processor lacks
+        imports.slow               the import takes long, and waits for most of that time
         imports.optional           an optional module is absent
     """
     facts, path = imported.get(entry.name), SearchPath.of(root)
@@ -137,9 +148,9 @@ def _came_in(entry: Import, facts: Imported, path: SearchPath, root: Path) -> It
     name = entry.name.partition(".")[0]
     if not facts.origin and (folder := plain_folder(name, path)):
         yield error(
-            f"{name} is only the folder {folder}, which holds no Python file",
+            f"{name} is not installed: the folder {folder}, which holds no Python file, is taken for it",
             id="imports.plain-folder",
-            cause="the package is not installed, and any folder of that name counts as one",
+            cause="any folder of that name counts as a namespace package where no other package has the name",
             fix=_install(f"{distribution_name(name)}{entry.version}", path),
             **at,
         )
@@ -160,11 +171,30 @@ def _came_in(entry: Import, facts: Imported, path: SearchPath, root: Path) -> It
         yield explain_leak(leak, warning, **at)
     elif not leak:
         yield from _shadowing(facts, path, root)
+    yield from _at_a_price(facts, owner, path, root)
     yield info(
         f"{' '.join(filter(None, [entry.name, version]))} is imported in {facts.seconds:.2f} s",
         id="imports.loaded",
         evidence={"version": version, "seconds": round(facts.seconds, 3), "origin": facts.origin},
     )
+
+
+def _at_a_price(facts: Imported, owner: Distribution | None, path: SearchPath, root: Path) -> Iterator[Finding]:
+    """Yield what the program will notice of an import that went well."""
+    if "NumPy" in facts.output or "_ARRAY_API" in facts.output:
+        say = error if owner and owner.key == "torch" else warning
+        if found := explain_build(Failed(facts, path, root), say):
+            yield found
+    if facts.seconds > SLOW and facts.cpu_seconds < facts.seconds / 2:
+        mount = mount_of(Path(facts.origin)) if facts.origin else Mount()
+        waiting = facts.seconds - facts.cpu_seconds
+        yield warning(
+            f"{facts.name} takes {facts.seconds:.0f} s to import, and waits for {waiting:.0f} of them",
+            id="imports.slow",
+            found=f"{facts.origin} on {mount.type} ({mount.device})",
+            cause="its many small files come from a slow or shared file system, or it waits for something else",
+            fix="Put the environment on a local disk, or pack it into an image",
+        )
 
 
 def _shadowing(facts: Imported, path: SearchPath, root: Path) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from typing import Any
 from preflight.system.code import Source, dotted
 from preflight.system.events import Event
 from preflight.system.flow import Flow
-from preflight.system.texts import Origin
+from preflight.system.strings import Origin
 
 Key = tuple[str, ...]
 

@@ -6,9 +6,12 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+
+_MOST_BYTES = 64_000_000
 
 
 class Lack(StrEnum):
@@ -91,6 +94,38 @@ def copies_of(library: str, folders: Iterable[str]) -> list[str]:
                     if name.startswith(stem)
                 ]
     return sorted(found, key=lambda file: (os.path.basename(file) != library, file))
+
+
+def newest_version(library: str, wanted: str) -> str:
+    """Return the newest version of the kind of `wanted` (`GLIBCXX_3.4.29`) that a library defines, empty if unknown."""
+    kind = wanted.rpartition("_")[0]
+    found = re.findall(rf"\0{re.escape(kind)}_(\d+(?:\.\d+)*)(?=\0)".encode(), _bytes(library))
+    newest = max(found, key=lambda version: [int(part) for part in version.split(b".")], default=b"")
+    return f"{kind}_{newest.decode()}" if newest else ""
+
+
+def copy_with(version: str, library: str) -> str:
+    """Return another copy of `library`, in this environment or of the system, that defines a version; empty if none."""
+    folders = (os.path.join(sys.prefix, "lib"), "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64")
+    for folder in folders:
+        file = os.path.join(folder, os.path.basename(library))
+        is_other = os.path.realpath(file) != os.path.realpath(library)
+        if is_other and b"\0" + version.encode() + b"\0" in _bytes(file):
+            return file
+    return ""
+
+
+def named_folders() -> list[str]:
+    """Return the folders that LD_LIBRARY_PATH names."""
+    return [folder.rstrip("/") for folder in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if folder]
+
+
+def _bytes(file: str) -> bytes:
+    try:
+        with open(file, "rb") as stream:
+            return stream.read(_MOST_BYTES)
+    except OSError:
+        return b""
 
 
 def _names(folder: str) -> list[str]:

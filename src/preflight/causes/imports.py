@@ -12,12 +12,14 @@ from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from preflight.link_causes import Say, explain_link
+from preflight.causes.builds import explain_build, package_cause
+from preflight.causes.links import Say, explain_link
 from preflight.model import Finding
 from preflight.system.failures import Failed, Leak, leak_of
 from preflight.system.modules import Imported, Outcome
 from preflight.system.origins import STRAY, Shadow, Source, own_module, plain_folder
 from preflight.system.packages import Distribution, Installed, distribution_name, install_command, satisfies
+from preflight.system.processor import missing_vectors
 
 _REMOVED = {"distutils": "3.12", "imp": "3.12", "asynchat": "3.12", "asyncore": "3.12", "cgi": "3.13", "pipes": "3.13"}
 
@@ -26,11 +28,13 @@ def explain(failed: Failed, say: Say) -> Finding:
     """Return what there is to say of a failed import, made by `say` (`error` or `warning`)."""
     facts = failed.facts
     if facts.outcome is Outcome.DIED or facts.error.startswith("SystemExit"):
-        return _died(facts, say)
+        return (explain_build(failed, say) if facts.output else None) or _died(facts, say)
     if facts.outcome is Outcome.HUNG:
         return _hung(facts, say)
     if failed.shadow:
         return _hidden(failed, failed.shadow, say)
+    if found := explain_build(failed, say):
+        return found
     if failed.link:
         return explain_link(failed, failed.link, say)
     return _missing(failed, say) if facts.outcome is Outcome.MISSING else _raised(failed, say)
@@ -178,11 +182,14 @@ def _install(requirements: list[str], installed: Installed) -> str:
 
 def _raised(failed: Failed, say: Say) -> Finding:
     facts = failed.facts
+    place = {
+        "cause": f"{facts.file}:{facts.line} raises it" if facts.file else "",
+        "fix": "Correct that line, or the version of the package that it belongs to" if facts.file else "",
+    }
     return say(
         f"{facts.name} cannot be imported: {failed.headline}",
         id="imports.raises",
-        cause=f"{facts.file}:{facts.line} raises it" if facts.file else "",
-        fix="Correct that line, or the version of the package that it belongs to" if facts.file else "",
+        **(package_cause(failed) or place),
         evidence={"error": facts.error, "traceback": facts.traceback},
         file=facts.file,
         line=facts.line,
@@ -201,6 +208,8 @@ def _died(facts: Imported, say: Say) -> Finding:
             fix='Move what the program does below `if __name__ == "__main__":`',
             **more,
         )
+    if facts.signal == signal.SIGILL:
+        return _illegal(facts, say, more)
     known = {int(each): each.name for each in signal.Signals}
     name = known.get(facts.signal, f"signal {facts.signal}")
     return say(
@@ -213,8 +222,20 @@ def _died(facts: Imported, say: Say) -> Finding:
     )
 
 
+def _illegal(facts: Imported, say: Say, more: dict[str, Any]) -> Finding:
+    missing = ", ".join(missing_vectors())
+    return say(
+        f"{facts.name} uses instructions that this processor does not have: it dies by SIGILL while it is imported",
+        id="imports.illegal-instruction",
+        found=f"a processor without {missing}" if missing else "a processor with all usual vector instructions",
+        cause="its compiled code was built for a newer processor, or the virtual machine hides what the processor has",
+        fix=f"Run on another machine, show the virtual one the host's processor, or install a build of "
+        f"{distribution_name(facts.name)} for this one",
+        **more,
+    )
+
+
 _DEATHS = {
-    int(signal.SIGILL): "its compiled code uses instructions that this processor lacks",
     int(signal.SIGKILL): "somebody outside killed it, most often the kernel for want of memory",
     int(signal.SIGSEGV): "its compiled code touched memory that is not its own",
     int(signal.SIGABRT): "its compiled code gave up by itself",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from collections.abc import Callable
 
 from preflight.model import Finding
@@ -111,17 +110,28 @@ def _system_package(library: str) -> str:
 def _old_library(failed: Failed, link: LinkFailure, say: Say) -> Finding:
     owner = failed.installed.owner(link.binary)
     name = f"{owner.name} {owner.version}" if owner else os.path.basename(link.binary)
-    newer = os.path.join(sys.prefix, "lib", os.path.basename(link.library))
+    newest = libraries.newest_version(link.library, link.name)
+    better = libraries.copy_with(link.name, link.library)
     fix = f"Install a build of {owner.name if owner else failed.facts.name} that was made for an older system"
-    if os.path.exists(newer) and os.path.realpath(newer) != os.path.realpath(link.library):
-        fix = "Have the environment's own library loaded first:\n    "
-        fix += f"export LD_LIBRARY_PATH={shlex.quote(os.path.dirname(newer))}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"
+    if os.path.dirname(link.library) in libraries.named_folders():
+        fix = "Take the folder of the old one out of LD_LIBRARY_PATH:\n    " + _without_folder(link.library)
+    elif better:
+        folder = shlex.quote(os.path.dirname(better))
+        fix = "Have the newer one loaded first:\n    "
+        fix += f"export LD_LIBRARY_PATH={folder}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"
     return say(
-        f"{failed.facts.name} needs {link.name}, which {link.library} does not have",
+        f"{failed.facts.name} needs {link.name}, which {link.library} does not have"
+        + (f": its newest is {newest}" if newest else ""),
         id="imports.old-library",
-        found=link.library,
+        found=" with ".join(filter(None, [link.library, newest])),
         wanted=link.name,
-        cause=f"{name} was built with a newer {os.path.basename(link.library)} than this one",
+        cause=f"{name} was built with a newer {os.path.basename(link.library)} than the one that is loaded"
+        + (f"; {better} has it" if better else ""),
         fix=fix,
         evidence={"binary": link.binary, "error": failed.facts.error},
     )
+
+
+def _without_folder(library: str) -> str:
+    rest = [each for each in libraries.named_folders() if each != os.path.dirname(library)]
+    return f"export LD_LIBRARY_PATH={shlex.quote(os.pathsep.join(rest))}" if rest else "unset LD_LIBRARY_PATH"

@@ -1,0 +1,1 @@
+"""What is said of a failure whose true cause must be looked for."""
