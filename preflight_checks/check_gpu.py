@@ -148,11 +148,21 @@ def check_interfaces_of_nccl(config: Config) -> Iterator[Finding]:
 
     gpu.no-interface    NCCL_SOCKET_IFNAME or GLOO_SOCKET_IFNAME matches no interface of this machine
     gpu.loopback        it names the loopback, which reaches no other node
+    gpu.no-network      no interface is up, so that the processes cannot meet
     """
     together = wants_several_processes(config.experiment) or _asked(config).count not in (None, 0, 1)
+    nodes = _number_of_nodes(config)
+    if not (together or nodes > 1 or os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1")):
+        return
+    if not network.has_loopback() and not network.has_network():
+        message, cause = (
+            "no network interface is up",
+            "the processes of the run meet over a network, even on one machine",
+        )
+        fix = "Run where there is a network, or bring up the loopback:\n    sudo ip link set lo up"
+        yield error(message, id="gpu.no-network", cause=cause, fix=fix)
     for name in ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME"):
-        value, nodes = os.environ.get(name, ""), _number_of_nodes(config)
-        if not value or not (together or nodes > 1 or os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1")):
+        if not (value := os.environ.get(name, "")):
             continue
         chosen = network.interfaces_for(value, network.interfaces())
         there = in_a_row(network.interfaces(), most=8)

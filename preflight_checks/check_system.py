@@ -13,9 +13,12 @@ from preflight.config import Config, System
 from preflight.phrases import in_a_row
 from preflight.quantities import format_size
 from preflight.system import credentials, limits, network, processes
+from preflight.system.experiment import worker_setting
 from preflight.system.network import Outcome, Reached
 
 SECONDS_TO_CONNECT = 5.0
+# What Docker and Kubernetes give a container by default.
+SMALL_SHARED_MEMORY = 64 << 20
 # Where the clients look, and how a key gets there.
 LOGINS = {
     "wandb": (
@@ -27,9 +30,19 @@ LOGINS = {
         "Set HF_TOKEN for the job, or log in:\n    hf auth login",
     ),
     "aws": (
-        "AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY, the profile in ~/.aws/credentials and ~/.aws/config",
-        "Set the keys for the job, or write them into a profile:\n    aws configure",
+        "AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY, a profile in ~/.aws/credentials or ~/.aws/config, a valid login",
+        "Set the keys for the job, write them into a profile, or log in:\n    aws configure",
     ),
+    "comet": ("COMET_API_KEY, ~/.comet.config", "Set COMET_API_KEY for the job, or log in:\n    comet login"),
+    "google": (
+        "GOOGLE_APPLICATION_CREDENTIALS, ~/.config/gcloud/application_default_credentials.json",
+        "Set GOOGLE_APPLICATION_CREDENTIALS for the job, or log in:\n    gcloud auth application-default login",
+    ),
+    "kaggle": (
+        "KAGGLE_USERNAME with KAGGLE_KEY, kaggle.json below KAGGLE_CONFIG_DIR or ~/.kaggle",
+        "Set KAGGLE_USERNAME and KAGGLE_KEY for the job, or put the kaggle.json of your account into ~/.kaggle",
+    ),
+    "neptune": ("NEPTUNE_API_TOKEN", "Set NEPTUNE_API_TOKEN for the job:\n    export NEPTUNE_API_TOKEN=..."),
 }
 
 
@@ -76,6 +89,30 @@ def check_shared_memory_is_enough(config: Config) -> Iterator[Finding]:
             fix = f"Make it larger (in Docker with `--shm-size={size}`):\n    sudo mount -o remount,size={size} {where}"
         message = f"{where} has {found} free, {needed} are needed"
         yield _error(config, "shm", message, found=found, wanted=needed, cause=cause, fix=fix)
+
+
+@check()
+def check_workers_can_hand_over_batches(config: Config) -> Iterator[Finding]:
+    """The worker processes of a data loader have shared memory for their batches.
+
+    Only looked at where the experiment has workers, torch is imported, and `shm:` does not say how much is needed.
+
+        system.shm-small    /dev/shm is as small as a container's default, or fuller than that
+    """
+    key, workers = worker_setting(config.experiment)
+    is_torch = any(
+        each.name.partition(".")[0] in ("torch", "lightning", "pytorch_lightning") for each in config.imports
+    )
+    room = limits.shared_memory()
+    if not workers or not is_torch or _system(config).shm or room is None or room.free > SMALL_SHARED_MEMORY:
+        return
+    message = f"{limits.SHARED_MEMORY} has {format_size(room.free)} free, and {key} is {workers}"
+    cause = "workers hand batches over in shared memory, and are ended by a bus error where it is full"
+    fix = f"Have more of it (in Docker with `--shm-size=8g`), or set {key} to 0:\n"
+    fix += f"    sudo mount -o remount,size=8g {limits.SHARED_MEMORY}"
+    at = config.system.at if config.system else None
+    more = {"file": at.file, "line": at.line} if at else {}
+    yield warning(message, id="system.shm-small", found=format_size(room.free), cause=cause, fix=fix, **more)
 
 
 @check(when="system.nofile")
@@ -182,7 +219,7 @@ def check_credentials_are_there(entry: str, config: Config, root: Path) -> Itera
     find = credentials.FINDERS.get(entry)
     if find is None:
         pytest.skip(f"where {entry} keeps its credentials is not known; known are {', '.join(credentials.FINDERS)}")
-    if find(root) or (entry == "aws" and credentials.has_machine_role()):
+    if find(root):
         return
     message = f"{entry} has no credentials here"
     places, fix = LOGINS[entry]

@@ -294,3 +294,13 @@ def test_a_single_process_names_no_interface(checks: ModuleType, monkeypatch: py
     assert not list(checks.check_interfaces_of_nccl(Config(gpu=Gpu(count=1, at=AT))))
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert list(checks.check_interfaces_of_nccl(Config()))
+
+
+def test_processes_without_a_network(checks: ModuleType, in_world: Any) -> None:
+    config, offline = Config(experiment={"world_size": 2}), 'set -- unshare --net "$@"'
+    (finding,) = in_world(offline, checks.check_interfaces_of_nccl, config)
+    assert finding.id == "gpu.no-network"
+    mend = finding.fix.splitlines()[-1].replace("sudo ", "")
+    mended = f'set -- unshare --net bash -c \'{mend}; exec "$@"\' bash "$@"'
+    assert not in_world(mended, checks.check_interfaces_of_nccl, config)
+    assert not in_world(offline, checks.check_interfaces_of_nccl, Config())

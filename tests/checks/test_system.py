@@ -5,13 +5,14 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from preflight.config import Config, Location, System
+from preflight.config import Config, Import, Location, System
 from preflight.model import Finding, Severity
 from preflight.testing import run_check
 
@@ -65,6 +66,18 @@ def test_shared_memory_that_others_hold(checks: ModuleType, in_world: Any) -> No
     finding = only(in_world(setup, checks.check_shared_memory_is_enough, asking(shm=8_000_000)))
     assert "hold files" in finding.cause
     assert not in_world(f"{setup}; rm /dev/shm/left", checks.check_shared_memory_is_enough, asking(shm=8_000_000))
+
+
+def test_shared_memory_of_a_container(checks: ModuleType, in_world: Any) -> None:
+    setup = "mount -t tmpfs -o size=64m none /dev/shm"
+    config = Config(experiment={"loader": {"num_workers": 4}}, imports=(Import(name="torch"),))
+    (finding,) = in_world(setup, checks.check_workers_can_hand_over_batches, config)
+    assert (finding.id, finding.severity) == ("system.shm-small", Severity.WARNING)
+    assert "loader.num_workers is 4" in finding.message
+    mend = finding.fix.splitlines()[-1].replace("sudo ", "")
+    assert not in_world(f"{setup}; {mend}", checks.check_workers_can_hand_over_batches, config)
+    for healthy in (replace(config, experiment={"num_workers": 0}), replace(config, imports=())):
+        assert not in_world(setup, checks.check_workers_can_hand_over_batches, healthy)
 
 
 def test_open_files(checks: ModuleType, in_world: Any) -> None:
@@ -157,15 +170,18 @@ def test_variables(checks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bare home, with no variable set that a client would look at."""
     for name in list(os.environ):
-        if name.startswith(("WANDB", "HF_", "HUGGING", "AWS_", "NETRC", "XDG_", "TRANSFORMERS")):
+        if name.startswith(
+            ("WANDB", "HF_", "HUGGING", "AWS_", "NETRC", "XDG_", "TRANSFORMERS", "COMET", "GOOGLE", "KAGG")
+        ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
 
 
-@pytest.mark.parametrize("client", ["wandb", "huggingface", "aws"])
+@pytest.mark.parametrize("client", ["wandb", "huggingface", "aws", "comet", "google", "kaggle", "neptune"])
 def test_no_credentials(client: str, home: Path, checks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks.credentials, "has_machine_role", lambda: False)
+    assert set(checks.LOGINS) == set(checks.credentials.FINDERS)
+    monkeypatch.setattr(checks.credentials, "_machine", lambda: "")
     finding = only(list(checks.check_credentials_are_there(client, asking(), home)))
     assert finding.id == "system.credentials"
     assert client in finding.message
@@ -179,6 +195,8 @@ def test_no_credentials(client: str, home: Path, checks: ModuleType, monkeypatch
         ("huggingface", "HF_TOKEN", "k"),
         ("huggingface", "HF_HUB_OFFLINE", "1"),
         ("aws", "AWS_WEB_IDENTITY_TOKEN_FILE", "/token"),
+        ("comet", "COMET_API_KEY", "k"),
+        ("neptune", "NEPTUNE_API_TOKEN", "k"),
     ],
 )
 def test_a_variable_is_enough(
@@ -189,8 +207,8 @@ def test_a_variable_is_enough(
 
 
 def test_an_unknown_client(home: Path, checks: ModuleType) -> None:
-    with pytest.raises(pytest.skip.Exception, match="comet"):
-        list(checks.check_credentials_are_there("comet", asking(), home))
+    with pytest.raises(pytest.skip.Exception, match="clearml"):
+        list(checks.check_credentials_are_there("clearml", asking(), home))
 
 
 @pytest.fixture

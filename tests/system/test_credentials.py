@@ -1,5 +1,6 @@
 """Each place where a client looks for its credentials, in a home of our own."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -15,7 +16,9 @@ SECRET = "s3cret-0123456789"
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bare home, with no variable set that a client would look at."""
     for name in list(os.environ):
-        if name.startswith(("WANDB", "HF_", "HUGGING", "AWS_", "NETRC", "XDG_", "TRANSFORMERS")):
+        if name.startswith(
+            ("WANDB", "HF_", "HUGGING", "AWS_", "NETRC", "XDG_", "TRANSFORMERS", "COMET", "GOOGLE", "KAGG")
+        ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
@@ -28,7 +31,10 @@ FILES = [
     ("wandb", "wandb/settings", "[default]\nmode = disabled\n"),
     ("huggingface", ".cache/huggingface/token", SECRET),
     ("aws", ".aws/credentials", f"[default]\naws_access_key_id = A\naws_secret_access_key = {SECRET}\n"),
-    ("aws", ".aws/config", "[default]\nsso_session = team\n"),
+    ("aws", ".aws/config", "[default]\ncredential_process = /bin/keys\n"),
+    ("comet", ".comet.config", f"[comet]\napi_key = {SECRET}\n"),
+    ("google", ".config/gcloud/application_default_credentials.json", "{}"),
+    ("kaggle", ".kaggle/kaggle.json", "{}"),
 ]
 NO_USE = [
     ("wandb", ".netrc", f"machine other.example login user password {SECRET}\n"),
@@ -38,6 +44,8 @@ NO_USE = [
     ("huggingface", ".cache/huggingface/token", "  \n"),
     ("aws", ".aws/credentials", f"[other]\naws_access_key_id = A\naws_secret_access_key = {SECRET}\n"),
     ("aws", ".aws/config", "[default]\nregion = eu-west-1\n"),
+    ("aws", ".aws/credentials", "[default]\naws_access_key_id = A\n"),
+    ("aws", ".aws/config", "[default]\nsso_session = team\n"),
 ]
 SET = [
     ("wandb", "WANDB_API_KEY", SECRET),
@@ -48,6 +56,8 @@ SET = [
     ("huggingface", "HUGGING_FACE_HUB_TOKEN", SECRET),
     ("huggingface", "TRANSFORMERS_OFFLINE", "1"),
     ("aws", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1"),
+    ("comet", "COMET_API_KEY", SECRET),
+    ("neptune", "NEPTUNE_API_TOKEN", SECRET),
 ]
 
 
@@ -56,6 +66,11 @@ def write(home: Path, name: str, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return path
+
+
+@pytest.fixture(autouse=True)
+def _machine_of_no_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(credentials, "_machine", lambda: "")
 
 
 @pytest.mark.parametrize("client", FINDERS)
@@ -108,3 +123,27 @@ def test_half_a_pair_of_keys(home: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert credentials.aws(home) == ""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     assert credentials.aws(home) == "AWS_ACCESS_KEY_ID"
+
+
+def test_a_login_that_is_over(home: Path) -> None:
+    write(home, ".aws/config", "[default]\nsso_session = team\n")
+    token = home / ".aws/sso/cache" / (hashlib.sha1(b"team").hexdigest() + ".json")
+    token.parent.mkdir(parents=True)
+    for text, is_valid in (
+        ('{"expiresAt": "2020-06-17T10:02:08Z"}', False),
+        ('{"expiresAt": "2020-06-17T10:02:08UTC"}', False),
+        ('{"expiresAt": "2999-06-17T10:02:08Z"}', True),
+        ('{"expiresAt": "2020-06-17T10:02:08Z", "refreshToken": "x"}', True),
+        ("rubbish", False),
+    ):
+        token.write_text(text)
+        assert bool(credentials.aws(home)) is is_valid
+
+
+def test_a_profile_that_is_not_there(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "A")
+    assert not credentials.aws(home)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    assert credentials.aws(home)
+    monkeypatch.setenv("AWS_PROFILE", "gone")
+    assert not credentials.aws(home)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -42,35 +43,102 @@ def huggingface(root: Path) -> str:
 
 
 def aws(root: Path) -> str:
-    """Return where the AWS clients find their keys, empty where nowhere (the role of a machine may still do)."""
+    """Return where the AWS clients find their keys, empty where nowhere, where a half is missing or a login is over."""
     del root
-    if os.environ.get("AWS_ACCESS_KEY_ID") and os.environ.get("AWS_SECRET_ACCESS_KEY"):
-        return "AWS_ACCESS_KEY_ID"
-    variables = (
-        "AWS_WEB_IDENTITY_TOKEN_FILE",
-        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    )
-    if variable := _first_set(*variables):
-        return variable
-    profile = os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE") or "default"
     keys = _expanded(os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"))
     config = _expanded(os.environ.get("AWS_CONFIG_FILE", "~/.aws/config"))
-    for file, section in ((keys, profile), (config, profile), (config, f"profile {profile}")):
-        options = _section(file, section)
-        if options.keys() & {"aws_access_key_id", "sso_session", "sso_start_url", "role_arn", "credential_process"}:
-            return f"{file} [{section}]"
-    return ""
+    named = os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE") or ""
+    profile = named or "default"
+    sections = ((keys, profile), (config, profile), (config, f"profile {profile}"))
+    found = [(file, section, options) for file, section in sections if (options := _section(file, section))]
+    if named and not found:
+        # The clients stop at a profile that is not there, whatever else there is.
+        return ""
+    if os.environ.get("AWS_ACCESS_KEY_ID"):
+        return "AWS_ACCESS_KEY_ID" if os.environ.get("AWS_SECRET_ACCESS_KEY") else ""
+    variables = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+    if variable := _first_set(*variables, "AWS_CONTAINER_CREDENTIALS_FULL_URI"):
+        return variable
+    usable = (f"{file} [{section}]" for file, section, options in found if _has_aws_keys(options))
+    return next(usable, "") or ("the role of this machine" if _has_machine_role() else "")
 
 
-FINDERS: Mapping[str, Callable[[Path], str]] = {"wandb": wandb, "huggingface": huggingface, "aws": aws}
+def comet(root: Path) -> str:
+    """Return where comet_ml finds its key, empty where nowhere."""
+    files = (root / ".comet.config", _expanded(os.environ.get("COMET_CONFIG", "~/.comet.config")))
+    held = (str(file) for file in files if _section(file, "comet").get("api_key"))
+    return _first_set("COMET_API_KEY") or next(held, "")
 
 
-def has_machine_role() -> bool:
-    """Tell whether this is a machine of a cloud that may hand out a role's keys by itself."""
-    with suppress(OSError):
-        return "amazon" in Path("/sys/class/dmi/id/sys_vendor").read_text(encoding="utf-8").lower()
+def google(root: Path) -> str:
+    """Return where Google's clients find their default credentials, empty where nowhere."""
+    del root
+    if named := _first_set("GOOGLE_APPLICATION_CREDENTIALS"):
+        return named if _holds_something(_expanded(os.environ[named])) else ""
+    folder = os.environ.get("CLOUDSDK_CONFIG", "~/.config/gcloud")
+    file = _expanded(folder) / "application_default_credentials.json"
+    return str(file) if _holds_something(file) else "the account of this machine" if _is_of_google() else ""
+
+
+def kaggle(root: Path) -> str:
+    """Return where the Kaggle client finds its key, empty where nowhere."""
+    del root
+    if os.environ.get("KAGGLE_USERNAME") and os.environ.get("KAGGLE_KEY"):
+        return "KAGGLE_KEY"
+    folders = (os.environ.get("KAGGLE_CONFIG_DIR", "~/.kaggle"), "~/.config/kaggle")
+    files = (_expanded(folder) / "kaggle.json" for folder in folders)
+    return next((str(file) for file in files if _holds_something(file)), "")
+
+
+def neptune(root: Path) -> str:
+    """Return the variable in which neptune finds its token, empty where there is none."""
+    del root
+    return _first_set("NEPTUNE_API_TOKEN")
+
+
+FINDERS: Mapping[str, Callable[[Path], str]] = {
+    each.__name__: each for each in (wandb, huggingface, aws, comet, google, kaggle, neptune)
+}
+
+
+def _has_aws_keys(options: Mapping[str, str]) -> bool:
+    if "aws_access_key_id" in options:
+        return "aws_secret_access_key" in options
+    if options.keys() & {"sso_session", "sso_start_url"}:
+        return _has_login(options)
+    return bool(options.keys() & {"role_arn", "credential_process"})
+
+
+def _has_login(options: Mapping[str, str]) -> bool:
+    """Tell whether `aws sso login` has left a token that is still good, or that can be renewed."""
+    import hashlib
+    import json
+
+    name = options.get("sso_session") or options.get("sso_start_url", "")
+    file = _expanded("~/.aws/sso/cache") / f"{hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()}.json"
+    with suppress(OSError, ValueError):
+        token = json.loads(file.read_text(encoding="utf-8"))
+        expires = datetime.fromisoformat(token["expiresAt"].replace("UTC", "+00:00"))
+        return "refreshToken" in token or expires > datetime.now(UTC)
     return False
+
+
+def _has_machine_role() -> bool:
+    """Tell whether this is a machine of a cloud that may hand out a role's keys by itself."""
+    return "amazon" in _machine() and os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() != "true"
+
+
+def _is_of_google() -> bool:
+    return "google" in _machine()
+
+
+def _machine() -> str:
+    folder = Path("/sys/class/dmi/id")
+    names = ""
+    for name in ("sys_vendor", "product_name"):
+        with suppress(OSError):
+            names += (folder / name).read_text(encoding="utf-8").lower()
+    return names
 
 
 def _wandb_settings(root: Path) -> Mapping[str, str]:

@@ -75,6 +75,16 @@ def has_network() -> bool:
         return True
 
 
+def has_loopback() -> bool:
+    """Tell whether the loopback is up; True where that cannot be told."""
+    import psutil
+
+    try:
+        return any(facts.isup for name, facts in psutil.net_if_stats().items() if name.startswith("lo"))
+    except OSError:
+        return True
+
+
 def interfaces() -> list[str]:
     """Return the names of the network interfaces of this process's network, up or not."""
     return [name for _, name in socket.if_nameindex()]
