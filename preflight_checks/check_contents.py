@@ -40,7 +40,7 @@ FLAWS = {
     "wrong-format": (
         "is no {format}: it is {seen}",
         "it was renamed, decompressed on the way, or saved by something else",
-        "Look what it is, then fetch it again or correct its name:\n    file {first}",
+        "Look what it is, then fetch it again or correct its name:\n    head -c 64 {first} | od -c",
     ),
     "other-suffix": (
         "is a {seen} under the suffix of a {format}",

@@ -79,6 +79,9 @@ class _Reading:
         scripts = programs.scripts_of(commands, [each.name for each in config.imports], root)
         self.sources = programs.read_scripts(scripts, root).sources
         self.names = reading.names_in(self.sources)
+        # A program that names an encoding knows what it does.
+        names_encoding = not entry.encoding and bool(reading.NAMES_ENCODING & self.names)
+        self.errors = "replace" if names_encoding else "strict"
         self.classes = _class_count(config.experiment)
         self.until = None if asked else time.monotonic() + PATIENCE
         self.columns: dict[str, Column] = {}
@@ -88,7 +91,7 @@ class _Reading:
         rows = 0
         for path in paths:
             try:
-                table = tables.open_table(path, self._encoding())
+                table = tables.open_table(path, self.entry.encoding, self.errors)
                 yield from self._judge_head(table)
                 some = tables.read(table, self._wanted(table), self.until)
             except NoLibrary as library:
@@ -105,10 +108,6 @@ class _Reading:
             yield from self._judge_rows(rows, len(paths))
         for column in self.columns.values():
             yield from self._judge_column(column)
-
-    def _encoding(self) -> str:
-        """Return the encoding to read with; a program that names one knows what it does."""
-        return self.entry.encoding or ("latin-1" if reading.NAMES_ENCODING & self.names else "")
 
     def _wanted(self, table: Table) -> list[Column]:
         """Return the columns of a table whose cells are looked at, those of earlier tables gone on with."""

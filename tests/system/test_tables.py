@@ -99,6 +99,7 @@ def test_the_byte_that_is_not_of_the_encoding(before: int, tmp_path: Path) -> No
     assert caught.value.kind == "encoding"
     assert f"byte 0xe9 at offset {content.index(b'Andr') + 4:,}, in line {before // 4 + 2}" in caught.value.cause
     assert read(open_table(str(tmp_path / "a.csv"), "latin-1"), []) == before // 4 + 1
+    assert read(open_table(str(tmp_path / "a.csv"), errors="replace"), []) == before // 4 + 1
 
 
 def test_text_that_ends_within_a_character(tmp_path: Path) -> None:

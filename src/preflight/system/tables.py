@@ -5,14 +5,15 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import itertools
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from preflight.system.archives import COMPRESSED, open_text
 from preflight.system.watched import at
@@ -49,8 +50,8 @@ class Ragged:
 class Table:
     """A table whose rows have not been read: `chunks(names)` gives the cells of those columns, some rows at a time.
 
-    `rows` is how many there are where that stands in the file, else None; `delimiter`, `encoding` and `mark` (whether a
-    byte order mark is in front) are those of text.
+    `rows` is how many there are where that stands in the file, else None; `delimiter` and `mark` (whether a byte order
+    mark is in front) are those of text.
     """
 
     path: str
@@ -58,7 +59,6 @@ class Table:
     chunks: Callable[[Sequence[str]], Iterator[tuple[int, list[Sequence[Any]]]]]
     rows: int | None = None
     delimiter: str = ""
-    encoding: str = ""
     mark: bool = False
     ragged: Ragged = field(default_factory=Ragged)
 
@@ -69,8 +69,8 @@ def is_table(path: str) -> bool:
     return suffix in _ARROW | _TEXTS - {".txt"}
 
 
-def open_table(path: str, encoding: str = "") -> Table:
-    """Open a table by its suffix.
+def open_table(path: str, encoding: str = "", errors: str = "strict") -> Table:
+    """Open a table by its suffix; `errors` is what bytes of another encoding are, as for `bytes.decode`.
 
     Raises Unreadable where the head cannot be read, NoLibrary where its format needs one that is not installed.
     """
@@ -80,7 +80,8 @@ def open_table(path: str, encoding: str = "") -> Table:
         return _open_arrow(path)
     if suffix == ".npy":
         return _open_array(path)
-    return _open_lines(path, encoding) if suffix in (".jsonl", ".ndjson") else _open_delimited(path, encoding)
+    text = _Text(path, encoding, errors)
+    return _open_lines(text) if suffix in (".jsonl", ".ndjson") else _open_delimited(text)
 
 
 def read(table: Table, columns: Sequence[Any], until: float | None = None) -> int | None:
@@ -100,7 +101,7 @@ def read(table: Table, columns: Sequence[Any], until: float | None = None) -> in
 
 def read_all(path: str) -> None:
     """Decode every cell of a table, whatever encoding a `.csv` has; raises Unreadable, NoLibrary."""
-    table = open_table(path, "latin-1" if _suffix(path) in (".csv", ".tsv") else "")
+    table = open_table(path, errors="replace" if _suffix(path) in (".csv", ".tsv") else "strict")
     for _ in table.chunks(table.columns):
         pass
 
@@ -110,37 +111,26 @@ def _suffix(path: str) -> str:
     return os.path.splitext(stem)[1] if suffix in COMPRESSED else suffix
 
 
-def _open_delimited(path: str, encoding: str) -> Table:
-    mark, used = _encoding_of(path, encoding)
-    with open_text(path) as stream:
-        lines = _lines(stream, used, path)
-        head = next(lines, "")
-        delimiter = "\t" if _suffix(path) == ".tsv" else _delimiter_of(head)
-        columns = next(
-            csv.reader([head, *(line for line, _ in zip(lines, range(9), strict=False))], delimiter=delimiter), []
-        )
+def _open_delimited(text: _Text) -> Table:
+    lines = text.lines()
+    head = next(lines, "")
+    delimiter = "\t" if _suffix(text.path) == ".tsv" else _delimiter_of(head)
+    columns = next(csv.reader(itertools.chain([head], itertools.islice(lines, 9)), delimiter=delimiter), [])
+    lines.close()
     ragged = Ragged()
 
     def chunks(names: Sequence[str]) -> Iterator[tuple[int, list[Sequence[Any]]]]:
-        places = [columns.index(name) for name in names]
+        places = [found.index(name) for name in names]
         csv.field_size_limit(LONGEST_LINE)
-        with open_text(path) as stream:
-            rows = csv.reader(_lines(stream, used, path), delimiter=delimiter)
-            next(rows, None)
-            for first, some in _in_chunks(row for row in rows if row):
-                if any(len(row) != len(columns) for row in some):
-                    _note_ragged(ragged, first, some, len(columns))
-                yield first, [some, *([row[place] for row in some] for place in places)]
+        rows = csv.reader(text.lines(), delimiter=delimiter)
+        next(rows, None)
+        for first, some in _in_chunks(row for row in rows if row):
+            if any(len(row) != len(found) for row in some):
+                _note_ragged(ragged, first, some, len(found))
+            yield first, [some, *([row[place] for row in some] for place in places)]
 
-    return Table(
-        path=path,
-        columns=tuple(name.strip() for name in columns),
-        chunks=chunks,
-        delimiter=delimiter,
-        encoding=used,
-        mark=mark,
-        ragged=ragged,
-    )
+    found = tuple(name.strip() for name in columns)
+    return Table(path=text.path, columns=found, chunks=chunks, delimiter=delimiter, mark=text.mark, ragged=ragged)
 
 
 def _note_ragged(ragged: Ragged, first: int, rows: list[list[str]], width: int) -> None:
@@ -159,29 +149,24 @@ def _delimiter_of(head: str) -> str:
     return mark if "," not in head and others[mark] else ","
 
 
-def _open_lines(path: str, encoding: str) -> Table:
-    mark, used = _encoding_of(path, encoding)
-
-    def objects() -> Iterator[dict[str, Any]]:
-        with open_text(path) as stream:
-            for number, line in enumerate(_lines(stream, used, path), 1):
-                if line.strip():
-                    try:
-                        value = json.loads(line)
-                    except (ValueError, RecursionError) as problem:
-                        raise Unreadable(
-                            "bad-row", f"row {number} is no JSON", cause=str(problem), row=number
-                        ) from None
-                    if not isinstance(value, dict):
-                        raise Unreadable("bad-row", f"row {number} is no object of JSON", row=number)
-                    yield value
-
+def _open_lines(text: _Text) -> Table:
     def chunks(names: Sequence[str]) -> Iterator[tuple[int, list[Sequence[Any]]]]:
-        for first, some in _in_chunks(objects()):
+        for first, some in _in_chunks(_objects(text)):
             yield first, [some, *([row.get(name) for row in some] for name in names)]
 
-    columns = tuple(str(name) for name in next(objects(), {}))
-    return Table(path=path, columns=columns, chunks=chunks, encoding=used, mark=mark)
+    return Table(path=text.path, columns=tuple(next(_objects(text), {})), chunks=chunks, mark=text.mark)
+
+
+def _objects(text: _Text) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(text.lines(), 1):
+        if line.strip():
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError) as problem:
+                raise Unreadable("bad-row", f"row {number} is no JSON", cause=str(problem), row=number) from None
+            if not isinstance(value, dict):
+                raise Unreadable("bad-row", f"row {number} is no object of JSON", row=number)
+            yield value
 
 
 def _open_arrow(path: str) -> Table:
@@ -248,28 +233,33 @@ def _open_array(path: str) -> Table:
     return Table(path=path, columns=(Path(path).stem,), chunks=chunks, rows=len(array))
 
 
-def _encoding_of(path: str, encoding: str) -> tuple[bool, str]:
-    """Return whether a byte order mark is in front, and the encoding to read with."""
-    with open_text(path) as stream:
-        start = stream.read(3)
-    marked = next((name for mark, name in _BYTE_ORDER_MARKS.items() if start.startswith(mark)), "")
-    wanted = codecs.lookup(encoding or "utf-8").name
-    return bool(marked), "utf-8-sig" if wanted == "utf-8" else wanted
+class _Text:
+    """A file of text: its encoding, whether a byte order mark is in front, and its lines."""
 
+    def __init__(self, path: str, encoding: str, errors: str) -> None:
+        self.path, self.errors = path, errors
+        with open_text(path) as stream:
+            start = stream.read(3)
+        marked = next((name for mark, name in _BYTE_ORDER_MARKS.items() if start.startswith(mark)), "")
+        self.mark = bool(marked)
+        self.encoding = codecs.lookup(encoding or (marked if errors != "strict" else "") or "utf-8").name
+        if self.encoding == "utf-8":
+            self.encoding = "utf-8-sig"
 
-def _lines(stream: IO[bytes], encoding: str, path: str) -> Iterator[str]:
-    """Give the lines of a text, none longer than memory likes; raises Unreadable where bytes are no text."""
-    text = io.TextIOWrapper(stream, encoding=encoding, newline="")
-    try:
-        while line := text.readline(LONGEST_LINE):
-            if len(line) == LONGEST_LINE and not line.endswith("\n"):
-                raise Unreadable("bad-row", f"has a line of more than {LONGEST_LINE:,} characters")
-            yield line
-    except UnicodeError:
-        raise _not_in_encoding(path, encoding.removesuffix("-sig")) from None
-    finally:
-        with suppress(ValueError):
-            text.detach()
+    def lines(self) -> Generator[str, None, None]:
+        """Give the lines, none longer than memory likes; raises Unreadable where bytes are of another encoding."""
+        with open_text(self.path) as stream:
+            text = io.TextIOWrapper(stream, encoding=self.encoding, errors=self.errors, newline="")
+            try:
+                while line := text.readline(LONGEST_LINE):
+                    if len(line) == LONGEST_LINE and not line.endswith("\n"):
+                        raise Unreadable("bad-row", f"has a line of more than {LONGEST_LINE:,} characters")
+                    yield line
+            except UnicodeError:
+                raise _not_in_encoding(self.path, self.encoding.removesuffix("-sig")) from None
+            finally:
+                with suppress(ValueError):
+                    text.detach()
 
 
 def _not_in_encoding(path: str, encoding: str) -> Unreadable:
