@@ -104,7 +104,12 @@ def check_names_are_there(config: Config, root: Path) -> Iterator[Finding]:
     changeable = closure(installed, owners)
     for each in found:
         owner = installed.owner(each.origin)
-        if owner is None or owner.key not in changeable:
+        if owner and owner.key in changeable:
+            continue
+        if leak := leak_of(each.origin, path):
+            evidence = {"lacking": f"{each.module}.{each.name}", "used": f"{each.taken.file}:{each.taken.line}"}
+            yield explain_leak(leak, error, evidence=evidence)
+        else:
             yield _gone(each, owner, _pin(owner, config, root), installed, root)
 
 

@@ -16,13 +16,13 @@ from preflight.system.modules import Imported
 
 
 class Source(StrEnum):
-    """Which part of the module search path a file lies on."""
+    """Which part of the module search path a file lies on, in the order in which Python searches."""
 
     PROJECT = "the project"
     PYTHONPATH = "PYTHONPATH"
+    STANDARD_LIBRARY = "the standard library"
     USER_SITE = "the user site"
     ENVIRONMENT = "the environment"
-    STANDARD_LIBRARY = "the standard library"
     ELSEWHERE = "elsewhere"
 
 
@@ -32,7 +32,7 @@ INSTALLED = (Source.ENVIRONMENT, Source.STANDARD_LIBRARY)
 
 @dataclass(frozen=True, slots=True)
 class SearchPath:
-    """The folders that modules come from, each with its source, the first one counting where two are the same.
+    """The folders that modules come from, each with its source, in the order in which Python searches them.
 
     `roots` are those among them that are the project itself, and no installation.
     """
@@ -58,8 +58,12 @@ class SearchPath:
         for folder in filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)):
             inside = _is_below(os.path.realpath(folder), project)
             found.append((folder, Source.PROJECT if inside else Source.PYTHONPATH))
-        both = [(way(folder), source) for folder, source in found for way in (os.path.abspath, os.path.realpath)]
-        return cls(tuple(dict.fromkeys(both)), (os.path.abspath(root), project))
+        unique: dict[str, Source] = {}
+        for folder, source in found:
+            for way in (os.path.abspath, os.path.realpath):
+                unique.setdefault(way(folder), source)
+        as_python_searches = sorted(unique.items(), key=lambda entry: list(Source).index(entry[1]))
+        return cls(tuple(as_python_searches), (os.path.abspath(root), project))
 
     def of_file(self, file: str) -> tuple[str, Source]:
         """Return the innermost folder that `file` lies in, and its source; `("", ELSEWHERE)` where none does."""

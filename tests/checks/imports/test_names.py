@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from preflight.model import Severity, Status
 from preflight.testing import run_check
 
@@ -34,3 +36,17 @@ def test_a_package_that_is_not_imported_here_may_add_the_name(tmp_path: Path) ->
     (tmp_path / "train.py").write_text("import pandas\n" + CODE % "float_")
     [result] = run_check("imports.names-are-there", "preflight: {imports: [numpy, yaml]}", root=tmp_path)
     assert (result.status, result.findings) == (Status.PASSED, ())
+
+
+def test_a_stray_version_lacks_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, stray = tmp_path / "project", tmp_path / "stray"
+    root.mkdir()
+    (stray / "PIL").mkdir(parents=True)
+    (stray / "PIL/__init__.py").touch()
+    (root / "train.py").write_text("from PIL import Image\n")
+    monkeypatch.setenv("PYTHONPATH", str(stray))
+    [result] = run_check("imports.names-are-there", "preflight: {imports: [PIL]}", root=root)
+    assert [(each.id, each.severity) for each in result.findings] == [("imports.pythonpath-leak", Severity.ERROR)]
+    monkeypatch.delenv("PYTHONPATH")
+    [result] = run_check("imports.names-are-there", "preflight: {imports: [PIL]}", root=root)
+    assert result.status is Status.PASSED
