@@ -13,6 +13,7 @@ COMMANDS = {
     "list": "list the checks that a run would run",
     "explain": "print the page of a check or of a finding",
     "show": "show a stored report again",
+    "data": "write the checksums of a folder, and verify them",
 }
 
 USAGE = """\
