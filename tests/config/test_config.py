@@ -287,15 +287,15 @@ class TestKeys:
     @pytest.mark.parametrize(
         ("key", "expected"),
         [
-            ("data.local", ["a.csv"]),
+            ("data.local", ["a.csv", "a.sqlite3"]),
             ("data.url", ["s3://bucket/x"]),
-            ("data.database", ["postgresql+psycopg://host/name", "sqlite:///a.db"]),
+            ("data.database", ["a.sqlite3", "postgresql+psycopg://host/name", "sqlite:///a.db"]),
             ("data.hub", ["gpt2"]),
             ("data.manifest", ["sums"]),
         ],
     )
     def test_entries_of_one_kind(self, key, expected):
-        paths = ("a.csv", "s3://bucket/x", "postgresql+psycopg://host/name", "sqlite:///a.db")
+        paths = ("a.csv", "a.sqlite3", "s3://bucket/x", "postgresql+psycopg://host/name", "sqlite:///a.db")
         every = Config(data=(*(Data(path=path) for path in paths), Data(hub="gpt2"), Data(manifest="sums")))
         assert [label(entry) for entry in entries(every, key)] == expected
         assert asked(every, key)

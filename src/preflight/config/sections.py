@@ -39,7 +39,9 @@ from preflight.config.scalars import (
 NOWHERE = Location()
 
 _VERSION = re.compile(r"([^\s<>=!~]+)\s*([<>=!~].*)?")
-_DATABASE = re.compile(r"(sqlite|postgres|postgresql|mysql|mariadb|oracle|mssql)(\+\w+)?://")
+_DATABASE = re.compile(
+    r"(sqlite|postgres|postgresql|mysql|mariadb|oracle|mssql)(\+\w+)?://|.*\.(db|db3|sqlite|sqlite3)$"
+)
 _NO_KEY: Mapping[str, Any] = {"key": ""}
 
 
@@ -151,7 +153,7 @@ class Data:
 
     @property
     def database(self) -> str:
-        """The path where it is the URL of an SQL database, else nothing."""
+        """The path where it is the URL of an SQL database, or a file called like one of SQLite, else nothing."""
         return self.path if _DATABASE.match(self.path) else ""
 
     @property
