@@ -1,5 +1,7 @@
-"""The commit that the experiment's code is at."""
+"""The experiment's code: that it is Python, and the commit that it is at."""
 
+import os
+import platform
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +10,27 @@ from preflight import Finding, check, error, info, warning
 from preflight.config import Config, Location
 from preflight.phrases import counted, in_a_row
 from preflight.system.git import GitError, Repository, repository, top_of
+from preflight.system.programs import not_compiling, scripts_of
+
+
+def check_compiles(config: Config, root: Path) -> Iterator[Finding]:
+    """The program, and all of the project that it imports at its top, is Python that this interpreter can read.
+
+    Nothing of it is run. What stands below an `if` or in a function may be imported or not, and is left out.
+
+        code.does-not-compile    a file of the program has a syntax error, or is written for a newer Python
+    """
+    scripts = scripts_of(config.commands, (entry.name for entry in config.imports), root)
+    for problem in not_compiling(scripts, root):
+        yield error(
+            f"{os.path.relpath(problem.file, root)}:{problem.line} is no Python: {problem.message}",
+            id="code.does-not-compile",
+            found=f"Python {platform.python_version()}",
+            cause="a half-finished edit, a merge that was not resolved, or syntax of a newer Python",
+            fix="Correct that line, or run with the Python that the code is written for",
+            file=str(problem.file),
+            line=problem.line,
+        )
 
 
 def check_is_known(config: Config, root: Path) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from preflight import Finding, error, info
+from preflight import Finding, error, info, warning
 from preflight.config import Config
 from preflight.config.document import Node, child_key, parse
 from preflight.system.keys import Key, Reading, read_keys
@@ -19,6 +19,11 @@ from preflight.system.spelling import is_misspelling
 
 # Numbers to everybody, and to YAML 1.2, but text to YAML 1.1 (PyYAML), which wants a dot and a signed exponent.
 NUMBER = re.compile(r"(?P<mantissa>[-+]?\d{1,6}(?:\.\d*)?|[-+]?\.\d+)[eE](?P<exponent>[-+]?\d{1,3})")
+BOOLEAN = re.compile(r"\b(?:no|off|on|yes)\b", re.IGNORECASE)
+OF_PLACES = re.compile(r"(?:countr(?:y|ies)|lang|langs|languages?|locales?)$", re.IGNORECASE)
+OF_SHELL = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
+OF_OMEGACONF = re.compile(r"\$\{oc\.env:([A-Za-z_]\w*)()\}")
+PATH = re.compile(r"(?![/~$])[\w. -]*(?:/[\w. -]+)+|[\w -]+\.\w{1,8}")
 NAMES = re.compile(r"(?:^|_)(?:id|name|version|tag|commit|hash|sha\d*|revision)$", re.IGNORECASE)
 
 
@@ -76,6 +81,118 @@ def check_keys_are_read(config: Config, root: Path) -> Iterator[Finding]:
             file, line = reading.places[twin]
             reads = f"{os.path.relpath(file, root)}:{line} reads {'.'.join(twin)}, which the file lacks"
             yield _unread(key, twin, reads, file=config.source, line=_line(lines, key))
+
+
+def check_variables_are_set(config: Config, root: Path) -> Iterator[Finding]:
+    """The environment variables that values of the config name are set.
+
+    Looked at where the code expands them: by `os.path.expandvars`, or by OmegaConf for `${oc.env:NAME}`.
+
+        config.unset-variable    a value names a variable that is not set, so that the path stays as it is written
+    """
+    project = Readers.in_folder(root) if "$" in config.text else Readers(())
+    expands = project.mentions("expandvars")
+    resolves = project.mentions("omegaconf") or project.mentions("hydra")
+    lines = parse(config.text, config.source) if expands or resolves else Node({}, 0)
+    for key, value in _texts(config.experiment, ()):
+        pattern = OF_SHELL if expands else OF_OMEGACONF if resolves else None
+        names = [match[1] or match[2] for match in pattern.finditer(value)] if pattern else []
+        unset = [name for name in names if name not in os.environ and not _is_there(config.experiment, (name,))]
+        if unset and project.mentions(key[-1]):
+            yield error(
+                f"{'.'.join(key)}: the environment variable {unset[0]} is not set",
+                id="config.unset-variable",
+                found=value,
+                cause="the program expands it, and a variable that is not set stays as it is written or raises",
+                fix=f"Set {unset[0]} where the job is started, or write what it stands for",
+                file=config.source,
+                line=_line(lines, key),
+            )
+
+
+def check_words_are_words(config: Config, root: Path) -> Iterator[Finding]:
+    """What is meant as a word is not read as true or false.
+
+    PyYAML follows YAML 1.1, where `no`, `off`, `on` and `yes` are booleans: Norway is false, and a key `on` is `True`.
+
+        config.boolean-word    a word among words, the name of a language or country, or a key is read as a boolean
+    """
+    if not config.text or not BOOLEAN.search(config.text) or not Readers.in_folder(root).plain:
+        return
+    for key, node in _boolean_words(yaml.compose(config.text, Loader=yaml.SafeLoader), "", set()):
+        yield warning(
+            f"{key}: {node.value} is read as a boolean by PyYAML, not as a word",
+            id="config.boolean-word",
+            found=str(node.value.lower() in ("yes", "on")),
+            wanted=f"the word '{node.value}'",
+            cause="YAML 1.1 has more names for true and false than people know",
+            fix=f"Write '{node.value}', in quotes",
+            file=config.source,
+            line=node.start_mark.line + 1,
+        )
+
+
+def check_paths_start_from_here(config: Config, root: Path) -> Iterator[Finding]:
+    """No path of the config is meant from another folder than the one that the job starts in.
+
+    config.other-folder    a path does not exist from here, and does from the folder of the config or of the program
+    """
+    scripts = scripts_of(config.commands, (), root)
+    folders = {Path(root, config.source).resolve().parent, *(script.resolve().parent for script in scripts)}
+    folders.discard(root.resolve())
+    paths = [(key, value) for key, value in _texts(config.experiment, ()) if PATH.fullmatch(value)] if folders else []
+    project = Readers.in_folder(root) if paths else Readers(())
+    # Code that asks where it lies, or moves, may well start from another folder.
+    if any(map(project.mentions, ("__file__", "chdir", "dirname", "parent", "to_absolute_path", "hydra"))):
+        return
+    for key, value in paths:
+        there = next((folder for folder in sorted(folders) if (folder / value).exists()), None)
+        if there and not (root / value).exists() and project.mentions(key[-1]):
+            yield warning(
+                f"{'.'.join(key)}: {value} does not exist in {root}, and does in {there}",
+                id="config.other-folder",
+                found=str(root),
+                wanted=str(there),
+                cause="a relative path starts from the folder in which the job is started",
+                fix=f"Start the job in {there}, or write {os.path.relpath(there / value, root)}",
+                file=config.source,
+                line=_line(parse(config.text, config.source), key),
+            )
+
+
+def _texts(section: Mapping[str, Any], above: Key) -> Iterator[tuple[Key, str]]:
+    for name, value in section.items():
+        if isinstance(name, str) and isinstance(value, Mapping):
+            yield from _texts(value, (*above, name))
+        elif isinstance(name, str) and isinstance(value, str):
+            yield (*above, name), value
+
+
+def _boolean_words(node: yaml.Node | None, key: str, seen: set[int]) -> Iterator[tuple[str, yaml.ScalarNode]]:
+    if node is None or id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            below = child_key(key, name.value)
+            if _is_boolean_word(name):
+                yield below, name
+            if _is_boolean_word(value) and OF_PLACES.search(str(name.value)):
+                yield below, value
+            elif key or name.value != "preflight":
+                yield from _boolean_words(value, below, seen)
+    elif isinstance(node, yaml.SequenceNode):
+        words = [each for each in node.value if _is_boolean_word(each)]
+        others = [each for each in node.value if each not in words]
+        if others and all(each.tag.endswith(":str") for each in others):
+            yield from ((child_key(key, node.value.index(each), index=True), each) for each in words)
+        for index, each in enumerate(node.value):
+            yield from _boolean_words(each, child_key(key, index, index=True), seen)
+
+
+def _is_boolean_word(node: yaml.Node) -> bool:
+    is_plain = isinstance(node, yaml.ScalarNode) and node.style is None and node.tag.endswith(":bool")
+    return is_plain and BOOLEAN.fullmatch(node.value) is not None
 
 
 def _keys(section: Mapping[str, Any], above: Key) -> Iterator[Key]:

@@ -15,11 +15,12 @@ from preflight.causes.builds import explain_build
 from preflight.causes.imports import explain, explain_leak
 from preflight.config import Config, Import
 from preflight.system.attributes import Gone, gone, is_unknown, taken_names
+from preflight.system.code import Program
 from preflight.system.disk import Mount, mount_of
 from preflight.system.failures import Failed, leak_of
 from preflight.system.locks import LockError, Pin, is_conda_lock, read_lock
 from preflight.system.modules import Imported, Outcome
-from preflight.system.origins import SearchPath, Source, plain_folder, shadow
+from preflight.system.origins import SearchPath, Source, lacks, plain_folder, shadow
 from preflight.system.packages import (
     Distribution,
     Installed,
@@ -72,7 +73,7 @@ def check_works(entry: Import, imported: Mapping[str, Imported], config: Config,
         pytest.skip("the process that imports the modules ended before its turn")
     failed = Failed(facts, path, root)
     if facts.outcome is Outcome.IMPORTED:
-        yield from _came_in(entry, facts, path, root)
+        yield from _came_in(entry, facts, path, config, root)
     elif entry.optional:
         yield _optional(failed)
     elif earlier := _same_failure(failed, config, imported):
@@ -91,7 +92,7 @@ def check_names_are_there(config: Config, root: Path) -> Iterator[Finding]:
 
         imports.attribute-gone    the program uses a name that the installed version of a package does not have
     """
-    program = read_scripts(scripts_of(config.commands, (entry.name for entry in config.imports), root), root)
+    program = _program(config, root)
     found = list(gone(taken_names(program)))
     if not found:
         return
@@ -148,7 +149,7 @@ def _pin(owner: Distribution | None, config: Config, root: Path) -> Pin | None:
     return None
 
 
-def _came_in(entry: Import, facts: Imported, path: SearchPath, root: Path) -> Iterator[Finding]:
+def _came_in(entry: Import, facts: Imported, path: SearchPath, config: Config, root: Path) -> Iterator[Finding]:
     at = {"file": entry.at.file, "line": entry.at.line}
     name = entry.name.partition(".")[0]
     if not facts.origin and (folder := plain_folder(name, path)):
@@ -175,7 +176,7 @@ def _came_in(entry: Import, facts: Imported, path: SearchPath, root: Path) -> It
     if leak and leak.version != leak.hidden_version:
         yield explain_leak(leak, warning, **at)
     elif not leak:
-        yield from _shadowing(facts, path, root)
+        yield from _shadowing(facts, path, config, root)
     yield from _at_a_price(facts, owner, path, root)
     yield info(
         f"{' '.join(filter(None, [entry.name, version]))} is imported in {facts.seconds:.2f} s",
@@ -202,12 +203,15 @@ def _at_a_price(facts: Imported, owner: Distribution | None, path: SearchPath, r
         )
 
 
-def _shadowing(facts: Imported, path: SearchPath, root: Path) -> Iterator[Finding]:
+def _shadowing(facts: Imported, path: SearchPath, config: Config, root: Path) -> Iterator[Finding]:
     found = shadow(facts.origin, path)
     hidden = owner_of(found.hidden, path) if found else None
     if found and hidden and not is_project(hidden, root):
-        yield warning(
-            f"{found.file} is imported, not the installed {hidden.name} {hidden.version}",
+        taken = {name for each in taken_names(_program(config, root), found.name) for name in each.names[:1]}
+        lacking = sorted(name for name in taken if lacks(found, name, path))
+        yield (error if lacking else warning)(
+            f"{found.file} hides the installed {hidden.name} {hidden.version}"
+            + (f", and lacks {', '.join(lacking)}, which the program uses" if lacking else ""),
             id="imports.shadowed",
             found=found.file,
             wanted=found.hidden,
@@ -215,6 +219,11 @@ def _shadowing(facts: Imported, path: SearchPath, root: Path) -> Iterator[Findin
             fix=f"Rename it, or take {found.name} out of `imports:` if it is what is meant",
             file=found.file,
         )
+
+
+def _program(config: Config, root: Path) -> Program:
+    scripts = scripts_of(config.commands, (entry.name for entry in config.imports), root)
+    return read_scripts(scripts, root)
 
 
 def _optional(failed: Failed) -> Finding:

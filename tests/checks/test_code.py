@@ -153,3 +153,14 @@ def run_fix(finding: Finding) -> None:
     """Paste the commands of a fix into a shell."""
     commands = [line for line in finding.fix.splitlines() if line.startswith("    ")]
     subprocess.run("\n".join(commands), shell=True, check=True, capture_output=True)
+
+
+def test_a_file_of_the_program_that_is_no_python(checks: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("from model import Net\n")
+    (tmp_path / "model.py").write_text("class Net:\n<<<<<<< HEAD\n    pass\n")
+    [finding] = checks.check_compiles(Config(), tmp_path)
+    assert (finding.id, finding.severity) == ("code.does-not-compile", Severity.ERROR)
+    assert finding.message.startswith("model.py:2 is no Python: ")
+    (tmp_path / "model.py").write_text("class Net:\n    pass\n")
+    (tmp_path / "unused.py").write_text("<<<<<<< HEAD\n")
+    assert list(checks.check_compiles(Config(), tmp_path)) == []

@@ -130,3 +130,101 @@ def test_a_key_in_the_wrong_section(checks: ModuleType, tmp_path: Path) -> None:
 )
 def test_keys_of_which_nothing_can_be_said(checks: ModuleType, tmp_path: Path, text: str, code: str) -> None:
     assert keys_said(checks, tmp_path, text, code) == []
+
+
+def about(checks: ModuleType, name: str, root: Path, text: str, code: str) -> list[Finding]:
+    (root / "train.py").write_text(READS_PLAINLY + code)
+    return list(getattr(checks, name)(config.load(root / "config.yaml", text=text, root=root), root))
+
+
+EXPANDS = "import os\nopen(os.path.expandvars(settings['train']))\n"
+RESOLVES = "from omegaconf import OmegaConf\nOmegaConf.load('config.yaml').train\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        ("${SOME_ROOT}/train.csv", EXPANDS),
+        ("$SOME_ROOT/train.csv", EXPANDS),
+        ("'${oc.env:SOME_ROOT}/train.csv'", RESOLVES),
+    ],
+)
+def test_a_variable_that_is_not_set(
+    checks: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, code: str
+) -> None:
+    monkeypatch.delenv("SOME_ROOT", raising=False)
+    text = f"seed: 1\ntrain: {value}\n"
+    [finding] = about(checks, "check_variables_are_set", tmp_path, text, code)
+    assert (finding.id, finding.severity, finding.line) == ("config.unset-variable", Severity.ERROR, 2)
+    assert finding.message == "train: the environment variable SOME_ROOT is not set"
+    monkeypatch.setenv("SOME_ROOT", "/data")
+    assert about(checks, "check_variables_are_set", tmp_path, text, code) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("train: $SOME_ROOT/x", "open(settings['train'])"),
+        ("prompt: costs $SOME_ROOT", EXPANDS),
+        ("SOME_ROOT: a\ntrain: ${SOME_ROOT}/x", EXPANDS),
+        ("train: '${oc.env:SOME_ROOT,/data}/x'", RESOLVES),
+        ("train: costs 5$", EXPANDS),
+    ],
+)
+def test_what_names_no_variable(
+    checks: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, code: str
+) -> None:
+    monkeypatch.delenv("SOME_ROOT", raising=False)
+    assert about(checks, "check_variables_are_set", tmp_path, text, code) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "mended"),
+    [
+        ("countries: [gb, no, se]", "countries[1]", "countries: [gb, 'no', se]"),
+        ("data: {language: no}", "data.language", "data: {language: 'no'}"),
+        ("augment:\n  on: flip", "augment.on", "augment:\n  'on': flip"),
+    ],
+)
+def test_a_word_that_is_read_as_a_boolean(checks: ModuleType, tmp_path: Path, text: str, key: str, mended: str) -> None:
+    [finding] = about(checks, "check_words_are_words", tmp_path, text, "")
+    assert (finding.id, finding.severity) == ("config.boolean-word", Severity.WARNING)
+    assert finding.message.startswith(f"{key}: o" if key.endswith("on") else f"{key}: no")
+    assert about(checks, "check_words_are_words", tmp_path, mended, "") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "shuffle: no",
+        "flags: [no, yes]",
+        "flags: [true, no]",
+        "flags: [1, no]",
+        "note: no",
+        "languages: [en, de]",
+        "x: []",
+    ],
+)
+def test_booleans_that_are_meant(checks: ModuleType, tmp_path: Path, text: str) -> None:
+    assert about(checks, "check_words_are_words", tmp_path, text, "") == []
+    lenient = "from omegaconf import OmegaConf\n"
+    assert about(checks, "check_words_are_words", tmp_path, "langs: [en, no]", lenient) == []
+
+
+def test_a_path_that_starts_from_the_folder_of_the_config(checks: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "configs/data").mkdir(parents=True)
+    (tmp_path / "configs/data/train.csv").touch()
+    source, text = tmp_path / "configs/config.yaml", "seed: 1\ntrain: data/train.csv\n"
+
+    def paths_said(code: str = "open(settings['train'])\n") -> list[Finding]:
+        (tmp_path / "train.py").write_text(READS_PLAINLY + code)
+        return list(checks.check_paths_start_from_here(config.load(source, text=text, root=tmp_path), tmp_path))
+
+    [finding] = paths_said()
+    assert (finding.id, finding.severity, finding.line) == ("config.other-folder", Severity.WARNING, 2)
+    assert finding.fix.endswith("or write configs/data/train.csv")
+    assert paths_said("import os\nos.chdir(os.path.dirname(1))\nopen(settings['train'])\n") == []
+    assert paths_said("") == []
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/train.csv").touch()
+    assert paths_said() == []

@@ -50,14 +50,15 @@ class _Part:
     mentioned: set[str] = field(default_factory=set)
 
 
-def taken_names(program: Program) -> list[Taken]:
-    """Return the names that the program takes whenever it runs to its end.
+def taken_names(program: Program, module: str = "") -> list[Taken]:
+    """Return the names that the program takes whenever it runs to its end, from `module` or from all not its own.
 
     What stands in a `try`, under a condition or in a function that nobody calls unconditionally is left out, and so
     are names that the program itself asks for by `hasattr` or the like, or sets.
     """
     foreign = {named.name.partition(".")[0] for named in program.imports} | sys.stdlib_module_names
     foreign = {name for name in foreign if not any(_holds(source.path.parent, name) for source in program.sources)}
+    foreign = {module} if module else foreign
     readers = [_Reader(source, foreign) for source in program.sources]
     parts = [part for reader in readers for part in reader.parts]
     running = [part for part in parts if not part.calls]
@@ -101,18 +102,19 @@ def _first_gone(taken: Taken) -> Gone | None:
     value: object = sys.modules.get(taken.module.partition(".")[0])
     for step in steps:
         # What a class or an object has may depend on what was done to it; what a module has is plain.
-        if not isinstance(value, ModuleType):
+        module = value
+        if not isinstance(module, ModuleType):
             return None
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                value = getattr(value, step)
+                value = getattr(module, step)
         except AttributeError as error:
-            if step in dir(value) or _is_submodule(value, step):
+            if step in dir(module) or _is_submodule(module, step):
                 return None
-            plain = str(error).startswith(f"module '{value.__name__}' has no attribute")
-            origin, reason = getattr(value, "__file__", None) or "", "" if plain else " ".join(str(error).split())
-            return Gone(module=value.__name__, origin=origin, name=step, reason=reason, taken=taken)
+            plain = str(error).startswith(f"module '{module.__name__}' has no attribute")
+            origin, reason = getattr(module, "__file__", None) or "", "" if plain else " ".join(str(error).split())
+            return Gone(module=module.__name__, origin=origin, name=step, reason=reason, taken=taken)
         except Exception:  # noqa: BLE001 - a module that loads its parts when asked may raise anything
             return None
     return None

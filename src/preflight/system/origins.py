@@ -129,6 +129,13 @@ def tripped(imported: Imported, path: SearchPath) -> Shadow | None:
     return None
 
 
+def lacks(found: Shadow, name: str, path: SearchPath) -> bool:
+    """Say whether a name is not in the file that is found first, and is in the one that it hides."""
+    here = path.find(found.name, found.source)
+    is_open = mentions(here, "__getattr__") or re.search(r"import \*", _text(found.file)) is not None
+    return not is_open and not mentions(here, name) and mentions(path.find(found.name, found.hidden_source), name)
+
+
 def plain_folder(name: str, path: SearchPath) -> str:
     """Return the folder without any Python file that `import name` takes for a package, empty where that is not so."""
     spec = path.find(name, Source.PROJECT, *STRAY, *INSTALLED)
@@ -173,7 +180,7 @@ def _reached(imported: Imported, path: SearchPath) -> Iterator[str]:
     if asked := _asked_in_vain(imported.error):
         module, name = asked
         spec = path.find(module, Source.PROJECT, *STRAY)
-        wanted_elsewhere = path.source(imported.file) in INSTALLED or _mentions(path.find(module, *INSTALLED), name)
+        wanted_elsewhere = path.source(imported.file) in INSTALLED or mentions(path.find(module, *INSTALLED), name)
         if spec and spec.origin and wanted_elsewhere:
             yield spec.origin
     if imported.file and path.source(imported.file) in STRAY:
@@ -192,17 +199,21 @@ def _asked_in_vain(error: str) -> tuple[str, str] | None:
     return None
 
 
-def _mentions(spec: ModuleSpec | None, name: str) -> bool:
+def mentions(spec: ModuleSpec | None, name: str) -> bool:
+    """Say whether a module has the name in its text, or a package a module of that name below it."""
     if spec is None or spec.origin is None:
         return False
     folder = next(iter(spec.submodule_search_locations or ()), None)
     if folder and PathFinder.find_spec(name, [folder]):
         return True
+    return re.search(rf"\b{name}\b", _text(spec.origin)) is not None
+
+
+def _text(file: str) -> str:
     try:
-        text = Path(spec.origin).read_text(encoding="utf-8", errors="replace")
+        return Path(file).read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return False
-    return re.search(rf"\b{name}\b", text) is not None
+        return ""
 
 
 def _holds_code(folder: str) -> bool:

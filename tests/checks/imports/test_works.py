@@ -143,6 +143,17 @@ def test_an_entry_that_comes_from_the_project_though_it_is_installed(world: Any)
     assert ids == {"imports.shadowed": Severity.WARNING, "imports.loaded": Severity.INFO}
 
 
+def test_a_file_that_hides_what_the_program_uses(world: Any) -> None:
+    file = world.write("yaml/__init__.py", "")
+    world.write("train.py", "import yaml\nyaml.safe_load('')\n")
+    [finding, _] = world.findings("yaml")
+    assert (finding.id, finding.severity) == ("imports.shadowed", Severity.ERROR)
+    assert "and lacks safe_load, which the program uses" in finding.message
+    for text in ("def safe_load(text): ...\n", "from os.path import *\n"):
+        file.write_text(text)
+        assert world.findings("yaml")[0].severity is Severity.WARNING
+
+
 def test_a_copy_of_the_projects_own_package_is_installed_too(world: Any) -> None:
     world.write("yaml/__init__.py")
     world.write("pyproject.toml", "[project]\nname = 'pyyaml'\n")
