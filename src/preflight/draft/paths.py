@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,9 @@ _NO_PATH = re.compile(r"-?|\d+|.*[\n\0{}%].*|.*://.*|:memory:|/(dev|proc|sys)(/.
 _UNKNOWN_FILE, _UNKNOWN_LEAST, _UNKNOWN_MOST = 10**7, 10**8, 5 * 10**8
 # A hub's library needs room for what it fetches, and file systems keep some for themselves.
 _MARGIN = 1.05
-_SAVES = frozenset({"save", "save_checkpoint", "save_model", "save_pretrained", "save_file", "ModelCheckpoint"})
+_SAVES = (
+    "save", "save_checkpoint", "save_model", "save_pretrained", "save_file", "ModelCheckpoint", "TrainingArguments"
+)  # fmt: skip
 _CHECKPOINTS = (".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".npz", ".pkl")
 
 
@@ -52,14 +55,23 @@ class Suggested:
 def suggest_paths(project: Project) -> Suggested:
     """Return the entries that config and code suggest; nothing that is healthy now should fail by them."""
     suggested = Suggested()
-    for candidate in find_candidates(project):
-        if not _NO_PATH.fullmatch(candidate.actual) and not _is_same(project.root / candidate.actual, project.source):
+    candidates = find_candidates(project)
+    for candidate in candidates:
+        if _NO_PATH.fullmatch(candidate.actual) or _is_told_below(candidate, candidates):
+            continue
+        if not _is_same(project.root / candidate.actual, project.source):
             _suggest(candidate, project, suggested)
     written = {entry["path"] for entry in suggested.paths}
     suggested.paths = [
         entry for entry in suggested.paths if not any(entry["path"].startswith(f"{path}/") for path in written)
     ]
     return suggested
+
+
+def _is_told_below(candidate: Candidate, candidates: Sequence[Candidate]) -> bool:
+    """Tell whether the code only goes to what is below a folder of the config; that says more than the folder."""
+    below = (each for each in candidates if each.written.startswith(f"{candidate.written}/"))
+    return not candidate.acts and any(Act.READ in each.acts and each.is_certain for each in below)
 
 
 def _suggest(candidate: Candidate, project: Project, suggested: Suggested) -> None:
@@ -113,7 +125,7 @@ def _written(candidate: Candidate, path: str) -> list[Entry]:
 
 def _room(candidate: Candidate, path: str) -> Entry:
     """Return how much will be written: by the sizes that are known, by those of an earlier run, else a modest floor."""
-    saved = [use for use in candidate.made if use.call.rpartition(".")[2] in _SAVES]
+    saved = [use for use in candidate.made if use.call.rpartition(".")[2].endswith(_SAVES)]
     if not saved:
         return {}
     usual = _largest_checkpoint(path)

@@ -75,20 +75,10 @@ class Amounts:
         for condition in event.conditions[len(start) :]:
             times = times // step if (step := self._step(condition, event)) else 1
         function = event.scopes[0]
-        callers = self._callers.get(id(function), [])
+        callers = self.flow.callers.get(id(function), [])
         if callers and depth < _DEEPEST:
             times *= max(self.repetitions(caller, depth + 1) for caller in callers)
         return min(max(times, 1), _MOST)
-
-    @cached_property
-    def _callers(self) -> dict[int, list[Event]]:
-        found: dict[int, list[Event]] = {}
-        for event in self.flow.events:
-            if isinstance(event.node, ast.Call):
-                for function in self.flow.own_functions(event.node, event):
-                    if function is not event.scopes[0]:
-                        found.setdefault(id(function), []).append(event)
-        return found
 
     def _length(self, loop: Event) -> int | None:
         match loop.node:

@@ -55,7 +55,7 @@ def read_demands(flow: Flow, amounts: Amounts) -> Demands:
         variables=_variables(flow),
         commands=tuple(dict.fromkeys(name for event in calls for name in _commands(flow, event))),
         ports=tuple(dict.fromkeys(origin for event in flow.events for origin in _ports(flow, event))),
-        array=max((_array(amounts, event) for event in calls if event.certain), default=0),
+        array=max((_array(amounts, event) for event in calls if flow.is_certain(event)), default=0),
         workers=max((_given(amounts, event, "num_workers") for event in loaders), default=0),
         threads=max((_threads(flow, amounts, event) for event in calls), default=0),
         batches=max((_batches(flow, amounts, event) for event in loaders), default=0),
@@ -73,7 +73,7 @@ def _commands(flow: Flow, event: Event) -> Iterator[str]:
     assert isinstance(node, ast.Call)
     full = flow.called(event)
     is_run = full.startswith("subprocess.") and full.rpartition(".")[2] in _RUNS
-    if event.certain and node.args and (is_run or full in ("os.system", "os.popen")):
+    if flow.is_certain(event) and node.args and (is_run or full in ("os.system", "os.popen")):
         first = node.args[0]
         words = first.elts[:1] if isinstance(first, ast.List | ast.Tuple) else [first]
         for origin in (each for word in words for each in flow.origins(word, event)):
@@ -168,7 +168,7 @@ def _variables(flow: Flow) -> tuple[str, ...]:
                 if flow.full_name(base, event.source) == "os.environ":
                     if not isinstance(context, ast.Load):
                         written.add(name)
-                    elif event.certain:
+                    elif flow.is_certain(event):
                         read[name] = None
             case ast.Call(args=arguments, keywords=keywords) if flow.called(event).startswith("os.environ."):
                 written |= {keyword.arg for keyword in keywords if keyword.arg}
@@ -181,7 +181,7 @@ def _uses_cuda(flow: Flow, calls: Iterable[Event]) -> bool:
     calls = list(calls)
     if any(flow.called(event).endswith("cuda.is_available") for event in calls):
         return False
-    return any(event.certain and _names_cuda(event.node, flow.called(event)) for event in calls)
+    return any(flow.is_certain(event) and _names_cuda(event.node, flow.called(event)) for event in calls)
 
 
 def _names_cuda(node: ast.AST, called: str) -> bool:

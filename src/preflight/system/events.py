@@ -26,11 +26,6 @@ class Event:
     conditions: Conditions = ()
     loops: tuple[Event, ...] = ()
 
-    @property
-    def certain(self) -> bool:
-        """Whether the program comes here without a condition, once it comes to the function around it."""
-        return not self.conditions
-
 
 def events_of(source: Source) -> Iterator[Event]:
     """Yield every node of a file, outer ones first."""

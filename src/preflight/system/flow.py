@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from preflight.system.code import Source, dotted
-from preflight.system.events import Event, Scopes, events_of
-from preflight.system.strings import MOST_ORIGINS, Origin, Part, Variable, concatenated, cut, joined
+from preflight.system.events import Conditions, Event, Scopes, events_of
+from preflight.system.strings import MOST_ORIGINS, Origin, Part, Variable, concatenated, cut, joined, without_beginnings
 
 ROUNDS = 5
 _DEEPEST = 30
+_FARTHEST = 8
 
 # Calls by the last part of their name.
 # fmt: off
@@ -24,6 +27,10 @@ _SAME = frozenset({
 })
 _JOINS = frozenset({"join", "joinpath", "Path", "PurePath"})
 _BELOW = LISTS - {"listdir"} | {"dirname", "with_suffix", "with_name", "enumerate"}
+_HOOKS = frozenset({
+    "setup", "prepare_data", "forward", "training_step", "validation_step", "test_step", "train_dataloader",
+    "val_dataloader", "test_dataloader", "configure_optimizers",
+})
 # fmt: on
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -38,6 +45,7 @@ class Flow:
         self._depth = 0
         self.modules: dict[tuple[Path, str], str] = {}
         self.functions: dict[str, list[Function]] = {}
+        self._own_modules = _modules_of([source.path for source in sources])
         self.events = [event for source in sources for event in events_of(source)]
         for event in self.events:
             self._learn_name(event)
@@ -95,7 +103,7 @@ class Flow:
         self._depth += 1
         found = rule(self, node, event)
         self._depth -= 1
-        return set(sorted(found, key=str)[:MOST_ORIGINS])
+        return set(sorted(without_beginnings(found), key=str)[:MOST_ORIGINS])
 
     def look_up(self, name: str, scopes: Scopes) -> set[Origin]:
         """Return what a name is bound to in the innermost scope that knows it."""
@@ -163,10 +171,53 @@ class Flow:
 
     def own_functions(self, node: ast.Call, event: Event) -> list[Function]:
         """Return the project's functions that a call may mean, `__init__` for a class."""
-        name = self.name(node, event)
+        first, _, name = self.called_name(node, event).rpartition(".")
+        if self._is_foreign(node.func, event, first.partition(".")[0] or name):
+            return []
         found = self.functions.get(name, [])
         is_method = isinstance(node.func, ast.Attribute) and not self._is_module(node.func.value, event)
         return found if not is_method or len(found) == 1 else []
+
+    # How the program comes to a place
+
+    @cached_property
+    def callers(self) -> dict[int, list[Event]]:
+        """The calls of each of the project's functions, by its identity."""
+        found: dict[int, list[Event]] = {}
+        for event in self.events:
+            if isinstance(event.node, ast.Call):
+                for function in self.own_functions(event.node, event):
+                    if function not in event.scopes:
+                        found.setdefault(id(function), []).append(event)
+        return found
+
+    @cached_property
+    def _mentioned(self) -> set[str]:
+        nodes = [event.node for event in self.events]
+        names = {node.id for node in nodes if isinstance(node, ast.Name)}
+        return names | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+
+    def conditions(self, event: Event, depth: int = 0) -> Conditions:
+        """Return what must hold for the program to come to a place, by the easiest of the ways that are known."""
+        function = event.scopes[0]
+        if not isinstance(function, Function) or depth > _FARTHEST:
+            return event.conditions
+        if callers := self.callers.get(id(function)):
+            ways = [self.conditions(caller, depth + 1) for caller in callers]
+            return min(ways, key=len) + event.conditions
+        # The library that the program uses calls what overrides a method of it; what has a name of its own, nobody.
+        is_called = function.name in _HOOKS or function.name.startswith("__") or function.decorator_list
+        is_one = len(self.functions[function.name]) == 1 and function.name in self._mentioned
+        return event.conditions if is_called or is_one else (None, *event.conditions)
+
+    def is_certain(self, event: Event) -> bool:
+        """Tell whether the program comes to a place without a condition."""
+        return not self.conditions(event)
+
+    def _is_foreign(self, function: ast.expr, event: Event, module: str) -> bool:
+        """Tell whether a function is one of a module that is not the project's."""
+        is_imported = (event.source.path, dotted(function).partition(".")[0]) in self.modules
+        return is_imported and module not in {"None", *self._own_modules}
 
     # What binds a name
 
@@ -225,6 +276,14 @@ class Flow:
     def _add(self, scope: object, name: str, found: set[Origin]) -> None:
         if found:
             self.values.setdefault((scope, name), set()).update(found)
+
+
+def _modules_of(files: Sequence[Path]) -> set[str]:
+    """Return by which first names the project's own modules may be imported."""
+    if not files:
+        return set()
+    top = Path(os.path.commonpath([file.parent for file in files]))
+    return {top.name, *(part for file in files for part in file.relative_to(top).with_suffix("").parts)}
 
 
 def _subscript(flow: Flow, node: ast.Subscript, event: Event) -> set[Origin]:

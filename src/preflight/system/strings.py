@@ -36,6 +36,19 @@ class Origin:
         return only if isinstance(only, tuple) else ()
 
 
+def without_beginnings(origins: set[Origin]) -> set[Origin]:
+    """Return the origins without those that only say how another one begins."""
+    return {each for each in origins if each.whole or not any(_begins(other, each) for other in origins - {each})}
+
+
+def _begins(longer: Origin, start: Origin) -> bool:
+    *before, last = start.parts
+    if len(longer.parts) <= len(before) or list(longer.parts[: len(before)]) != before:
+        return False
+    same = longer.parts[len(before)]
+    return same == last or (isinstance(same, str) and isinstance(last, str) and same.startswith(last))
+
+
 def cut(origins: set[Origin]) -> set[Origin]:
     """Return the same with an unknown rest."""
     return {replace(origin, whole=False) for origin in origins}

@@ -34,6 +34,8 @@ _WRITTEN_KEYWORDS = frozenset({
     "output_dir", "out_dir", "log_dir", "logdir", "logging_dir", "save_dir", "default_root_dir", "dirpath",
 })
 _MAKES_FOLDERS = frozenset({"makedirs", "mkdir"})
+# What makes another name of a file, but the same one each time.
+_SAME_FILE = frozenset({"with_suffix", "with_name", "with_stem", "dirname"})
 # How many files are there at once where the program removes those that it does not need any more.
 _KEPT = 2
 _COPIES = frozenset({"copy", "copy2", "copyfile", "copytree", "move"})
@@ -94,7 +96,9 @@ def _uses(flow: Flow, amounts: Amounts, event: Event) -> Iterator[Use]:
 def _measured(use: Use, amounts: Amounts, event: Event, node: ast.Call) -> Use:
     """Add how many files are made, and how large they are."""
     name = use.call.rpartition(".")[2]
-    times = amounts.repetitions(event) if name not in _MAKES_FOLDERS and not use.origin.whole else 1
+    called = {each.func.attr for each in ast.walk(node) if isinstance(each, ast.Call) and hasattr(each.func, "attr")}
+    varies = not use.origin.whole and not called & _SAME_FILE and name not in _MAKES_FOLDERS
+    times = amounts.repetitions(event) if varies else 1
     times = min(times, _KEPT) if amounts.removes else times
     size = 0
     if name == "save":
@@ -122,7 +126,7 @@ def _uses_of_call(flow: Flow, event: Event, node: ast.Call) -> Iterator[Use]:
         yield from _each(flow, Act.READ, subject, event, full)
     elif name in _WRITES and not is_own:
         yield from _each(flow, Act.WRITE, flow.arguments(node, event) | subject, event, full)
-        if name in _MAKES_FOLDERS and "exist_ok" not in keywords and event.certain:
+        if name in _MAKES_FOLDERS and "exist_ok" not in keywords and flow.is_certain(event):
             yield from _each(flow, Act.FRESH, subject, event, full)
     if "download" in keywords:
         yield from _each(
@@ -158,7 +162,7 @@ def _wanted_absent(flow: Flow, event: Event, condition: ast.expr) -> set[Origin]
 def _each(flow: Flow, act: Act | None, origins: Iterable[Origin], event: Event, call: str) -> Iterator[Use]:
     """Yield what is done with each; a condition that is nothing but a config key is kept as that key."""
     line = getattr(event.node, "lineno", 0)
-    keys = [{origin.key for origin in flow.origins(test, event)} if test else set() for test in event.conditions]
+    keys = [{origin.key for origin in flow.origins(test, event)} if test else set() for test in flow.conditions(event)]
     certain = all(len(found) == 1 and () not in found for found in keys)
     when = tuple(key for found in keys for key in found) if certain else ()
     if act:
