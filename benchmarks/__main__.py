@@ -74,15 +74,15 @@ def measure_isolation() -> list[Figure]:
     ]
 
 
-def main() -> int:
+def show(figures: Sequence[Figure]) -> int:
     """Print the table; 1 where a bar is missed."""
-    figures = [*measure_help(), *measure_isolation(), *measure_example()]
-    print(f"{'':42}{'measured':>12}{'at most':>12}")
+    width = max(len(figure.name) for figure in figures) + 2
+    print(f"{'':{width}}{'measured':>12}{'at most':>12}")
     for figure in figures:
         missed = "  MISSED" if figure.measured > figure.bar else ""
-        print(f"{figure.name:42}{figure.measured:>9.2f} {figure.unit:2}{figure.bar:>9g} {figure.unit:2}{missed}")
+        print(f"{figure.name:{width}}{figure.measured:>9.2f} {figure.unit:2}{figure.bar:>9g} {figure.unit:2}{missed}")
     return int(any(figure.measured > figure.bar for figure in figures))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(show([*measure_help(), *measure_isolation(), *measure_example()]))

@@ -209,13 +209,13 @@ def _walk(top: Path, wanted: _Pattern, seen: Scan) -> Iterator[str]:
         if identity in above:
             continue
         for entry in entries:
-            at(entry.path)
-            names = (*parts, entry.name)
+            path = entry.path
+            at(path)
             if _is_folder(entry):
-                if wanted.reaches_below(names):
-                    waiting.append((entry.path, names, above | {identity}))
-            elif wanted.matches(names) and (entry.is_symlink() or entry.is_file()):
-                yield entry.path
+                if wanted.reaches_below(names := (*parts, entry.name)):
+                    waiting.append((path, names, above | {identity}))
+            elif wanted.matches(parts, entry.name) and (entry.is_symlink() or entry.is_file()):
+                yield path
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -233,9 +233,14 @@ class _Pattern:
         ended = [each + "/*" if each.endswith("**") else each for each in _alternatives(pattern)]
         self.patterns = [[_part(part) for part in each.split("/") if part] for each in ended]
         self.depth = max(float("inf") if None in parts else len(parts) for parts in self.patterns)
+        # `**/*.png` asks for the last name only.
+        is_simple = len(self.patterns) == 1 and len(self.patterns[0]) == 2 and self.patterns[0][0] is None
+        self.last = self.patterns[0][1] if is_simple else None
 
-    def matches(self, names: Sequence[str]) -> bool:
-        return any(_fits(parts, names) for parts in self.patterns)
+    def matches(self, names: Sequence[str], name: str) -> bool:
+        if self.last is not None:
+            return self.last.match(name) is not None
+        return any(_fits(parts, (*names, name)) for parts in self.patterns)
 
     def reaches_below(self, names: Sequence[str]) -> bool:
         return len(names) < self.depth and not names[-1].startswith(".") and names[-1] != "lost+found"

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import struct
 from collections.abc import Callable
-from contextlib import suppress
 from typing import NamedTuple
 
-from preflight.system import formats
+from preflight.system import formats, media
+from preflight.system.opened import Damaged, Opened, short
 
-HEAD = 8192
 TAIL = 66_000  # the end record of a zip archive stands in the last 65,557 bytes
 LONGEST_HEADER = 100_000_000  # of a safetensors file, as its reader has it
 BLOCK = 1 << 20
 
+_ARRAY = re.compile(rb"\{'descr': '[<>|=]?([biufcSUVmM])(\d+)[^']*', 'fortran_order': \w+, 'shape': \(([\d, ]*)\)")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -26,35 +27,6 @@ class Flaw(NamedTuple):
     kind: str
     format: str
     seen: str
-
-
-class Opened:
-    """A file that is open for reading: its size, its first bytes, and any others."""
-
-    __slots__ = ("descriptor", "path", "size", "start")
-
-    def __init__(self, path: str, descriptor: int) -> None:
-        self.path, self.descriptor = path, descriptor
-        self.start = os.read(descriptor, HEAD)
-        self.size = len(self.start) if len(self.start) < HEAD else os.fstat(descriptor).st_size
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Return up to `length` bytes from `offset`."""
-        if 0 <= offset <= offset + length <= len(self.start):
-            return self.start[offset : offset + length]
-        return os.pread(self.descriptor, length, offset) if 0 <= offset < self.size else b""
-
-    def end(self, length: int) -> bytes:
-        """Return up to `length` bytes from the end."""
-        return self.read(max(self.size - length, 0), min(length, self.size))
-
-    def number(self, layout: str, offset: int) -> int:
-        """Return the number that stands at `offset`; raises struct.error where the file ends before."""
-        return int(struct.unpack(layout, self.read(offset, struct.calcsize(layout)))[0])
-
-
-class Damaged(Exception):
-    """The parts of a file contradict each other."""
 
 
 def flaw_of(path: str) -> Flaw | None:
@@ -70,14 +42,20 @@ def flaw_of(path: str) -> Flaw | None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         file = Opened(path, descriptor)
-        magic, test = _USUAL.get(suffix, (None, None))
-        if magic and test and magic.match(file.start):
-            with suppress(Damaged, struct.error, IndexError):
-                if not test(file):
-                    return None
-        return _flaw_in(file)
+        return None if _is_usual(file, suffix) else _flaw_in(file)
     finally:
         os.close(descriptor)
+
+
+def _is_usual(file: Opened, suffix: str) -> bool:
+    """Tell whether a file is whole and begins like most of its suffix, so that a healthy one costs a single test."""
+    usual = _USUAL.get(suffix)
+    if usual is None or not usual[0](file.start):
+        return False
+    try:
+        return not usual[1](file)
+    except (Damaged, struct.error, IndexError):
+        return False
 
 
 def _flaw_in(file: Opened) -> Flaw | None:
@@ -107,86 +85,6 @@ def _flaw_within(file: Opened, name: str) -> Flaw | None:
     except (struct.error, IndexError):
         return Flaw("truncated", name, "it ends within its header")
     return Flaw("truncated", name, missing) if missing else None
-
-
-def _short(file: Opened, wanted: int) -> str:
-    return f"it has {file.size:,} of {wanted:,} bytes" if file.size < wanted else ""
-
-
-def _png(file: Opened) -> str:
-    if b"IEND\xaeB`\x82" in file.end(64):
-        return ""
-    offset = 8
-    while header := file.read(offset, 8):
-        if len(header) < 8:
-            break
-        offset += 12 + int.from_bytes(header[:4], "big")
-        if header[4:] == b"IEND" and offset <= file.size:
-            return ""
-    return "its last chunk (IEND) is missing"
-
-
-def _jpeg(file: Opened) -> str:
-    if b"\xff\xd9" in file.end(2) or file.end(1024).rstrip(b"\0\n\r ").endswith(b"\xff\xd9"):
-        return ""
-    offset, segment = 2, file.read(2, 4)
-    while len(segment) == 4 and segment[0] == 0xFF:
-        if segment[1] == 0xD9:
-            return ""
-        if segment[1] == 0xFF:
-            offset += 1
-        else:
-            offset += 2 + int.from_bytes(segment[2:], "big")
-        offset = _next_marker(file, offset) if segment[1] == 0xDA else offset
-        segment = file.read(offset, 2).ljust(4, b"\0") if offset + 2 == file.size else file.read(offset, 4)
-    return "its end marker (FFD9) is missing"
-
-
-def _next_marker(file: Opened, offset: int) -> int:
-    """Return where the coded data that begins at `offset` ends."""
-    while block := file.read(offset, BLOCK):
-        if marker := re.search(rb"\xff[^\x00\xd0-\xd7\xff]", block):
-            return offset + marker.start()
-        offset += max(len(block) - 1, 1)
-    return offset
-
-
-def _gif(file: Opened) -> str:
-    return "" if b";" in file.end(64).rstrip(b"\0")[-2:] else "its end (3B) is missing"
-
-
-def _riff(file: Opened) -> str:
-    if not file.start.startswith(b"RIFF"):
-        return ""
-    wanted = file.number("<I", 4) + 8
-    # Writers to a pipe leave the size at its largest or at nothing, some forget the last padding.
-    return _short(file, wanted) if 8 < wanted < 0x7FFFFFFF and file.size + 8 < wanted else ""
-
-
-def _bmp(file: Opened) -> str:
-    return _short(file, file.number("<I", 2))
-
-
-def _tiff(file: Opened) -> str:
-    order = "<" if file.start[:1] == b"I" else ">"
-    is_big = 43 in (file.start[2], file.start[3])
-    first = file.number(order + "Q", 8) if is_big else file.number(order + "I", 4)
-    return f"its directory at byte {first:,} is missing: it has {file.size:,} bytes" if first + 2 > file.size else ""
-
-
-def _mp4(file: Opened) -> str:
-    offset, boxes = 0, set()
-    while offset + 8 <= file.size:
-        length, kind = struct.unpack(">I4s", file.read(offset, 8))
-        if length < 2:  # to the end of the file, or too long for four bytes
-            length = file.number(">Q", offset + 8) if length else file.size - offset
-        if length < 8 or not re.fullmatch(rb"[\w \xa9-]{4}", kind):
-            return ""
-        boxes.add(kind)
-        offset += length
-    if offset > file.size:
-        return _short(file, offset)
-    return "" if boxes & {b"moov", b"moof"} or b"ftyp" not in boxes else "its index (moov) is missing"
 
 
 def _zip(file: Opened) -> str:
@@ -238,23 +136,19 @@ def _numpy(file: Opened) -> str:
     layout, begin = ("<H", 10) if file.start[6] == 1 else ("<I", 12)
     length = file.number(layout, 8)
     header = file.read(begin, min(length, BLOCK))
-    kind = re.search(rb"'descr': '[<>|=]?([biufcSUVmM])(\d+)", header)
-    shape = re.search(rb"'shape': \(([\d, L]*)\)", header)
     if len(header) < length:
         return "it ends within its header"
-    if not kind or not shape:
+    if not (said := _ARRAY.match(header)):
         return ""
-    wanted = int(kind[2]) * (4 if kind[1] == b"U" else 1)
-    for side in re.findall(rb"\d+", shape[1]):
-        wanted *= int(side)
-    return _short(file, begin + length + wanted)
+    width = int(said[2]) * (4 if said[1] == b"U" else 1)
+    return short(file, begin + length + width * math.prod(int(side) for side in said[3].split(b",") if side.strip()))
 
 
 def _parquet(file: Opened) -> str:
     tail = file.end(8)
     if tail[4:] not in (b"PAR1", b"PARE") or file.size < 12:
         return "its footer (PAR1) is missing"
-    return _short(file, int.from_bytes(tail[:4], "little") + 12)
+    return short(file, int.from_bytes(tail[:4], "little") + 12)
 
 
 def _arrow(file: Opened) -> str:
@@ -269,7 +163,7 @@ def _hdf5(file: Opened) -> str:
     width, begin = (file.start[13], 24 + 4 * version) if version < 2 else (file.start[9], 12)
     if width not in (4, 8):
         raise Damaged(f"its superblock has offsets of {width} bytes")
-    return _short(file, file.number("<Q" if width == 8 else "<I", begin + 2 * width))
+    return short(file, file.number("<Q" if width == 8 else "<I", begin + 2 * width))
 
 
 def _safetensors(file: Opened) -> str:
@@ -278,7 +172,7 @@ def _safetensors(file: Opened) -> str:
         raise Damaged(f"it does not begin like one: a header of {length:,} bytes is announced")
     header = file.read(8, length)
     if len(header) < length:
-        return _short(file, 8 + length)
+        return short(file, 8 + length)
     try:
         tensors = json.loads(header)
         ends = [tensor["data_offsets"][1] for name, tensor in tensors.items() if name != "__metadata__"]
@@ -287,13 +181,13 @@ def _safetensors(file: Opened) -> str:
         raise Damaged("its header is not the JSON that it should be") from None
     if file.size > wanted:
         raise Damaged(f"it has {file.size:,} bytes, and its header speaks of {wanted:,}")
-    return _short(file, wanted)
+    return short(file, wanted)
 
 
 def _sqlite(file: Opened) -> str:
     page = file.number(">H", 16)
     is_counted = file.read(24, 4) == file.read(92, 4)
-    return _short(file, (65536 if page == 1 else page) * file.number(">I", 28)) if is_counted else ""
+    return short(file, (65536 if page == 1 else page) * file.number(">I", 28)) if is_counted else ""
 
 
 def _pickle(file: Opened) -> str:
@@ -360,15 +254,7 @@ def _delimited(file: Opened) -> str:
 
 
 _TESTS: dict[str, Callable[[Opened], str]] = {
-    "PNG image": _png,
-    "JPEG image": _jpeg,
-    "GIF image": _gif,
-    "WebP image": _riff,
-    "BMP image": _bmp,
-    "TIFF image": _tiff,
-    "WAV sound": _riff,
-    "AVI video": _riff,
-    "MP4 video": _mp4,
+    **media.TESTS,
     "zip archive": _zip,
     "bzip2 file": _bzip2,
     "xz file": _xz,
@@ -385,9 +271,9 @@ _TESTS: dict[str, Callable[[Opened], str]] = {
     "CSV table": _delimited,
     "TSV table": _delimited,
 }
-# What most files of a suffix begin like, so that a healthy one costs a single test.
+# What most files of a suffix begin like, and its test.
 _USUAL = {
-    suffix: (formats.MAGICS[names[0]], _TESTS[names[0]])
+    suffix: (formats.MAGICS[names[0]].match, _TESTS[names[0]])
     for suffix, names in formats.SUFFIXES.items()
     if names[0] in formats.MAGICS and names[0] in _TESTS
-} | {".json": (re.compile(rb"\s*[\[{]"), _json), ".jsonl": (re.compile(rb"\s*[\[{]"), _json_lines)}
+} | {".json": (re.compile(rb"\s*[\[{]").match, _json), ".jsonl": (re.compile(rb"\s*[\[{]").match, _json_lines)}

@@ -124,23 +124,23 @@ def _open_delimited(text: _Text) -> Table:
         csv.field_size_limit(LONGEST_LINE)
         rows = csv.reader(text.lines(), delimiter=delimiter)
         next(rows, None)
-        for first, some in _in_chunks(row for row in rows if row):
-            if any(len(row) != len(found) for row in some):
-                _note_ragged(ragged, first, some, len(found))
-            yield first, [some, *([row[place] for row in some] for place in places)]
+        # Only what is asked for is held: a row may be long.
+        picked = (_picked(row, places, len(found), ragged, number) for number, row in enumerate(filter(None, rows), 1))
+        for first, some in _in_chunks(picked):
+            yield first, [some, *([row[place] for row in some] for place in range(len(places)))]
 
     found = tuple(name.strip() for name in columns)
     return Table(path=text.path, columns=found, chunks=chunks, delimiter=delimiter, mark=text.mark, ragged=ragged)
 
 
-def _note_ragged(ragged: Ragged, first: int, rows: list[list[str]], width: int) -> None:
-    """Count the rows that are too long or too short, and fill up the short ones."""
-    for number, row in enumerate(rows, first):
-        if len(row) != width:
-            if not ragged.count:
-                ragged.row, ragged.cells = number, len(row)
-            ragged.count += 1
-            row.extend([""] * (width - len(row)))
+def _picked(row: list[str], places: Sequence[int], width: int, ragged: Ragged, number: int) -> list[str]:
+    """Return the cells at some places, and note a row that is too long or too short; what it lacks is empty."""
+    if len(row) != width:
+        if not ragged.count:
+            ragged.row, ragged.cells = number, len(row)
+        ragged.count += 1
+        row.extend([""] * (width - len(row)))
+    return [row[place] for place in places]
 
 
 def _delimiter_of(head: str) -> str:
