@@ -15,6 +15,7 @@ from preflight.causes.builds import explain_build
 from preflight.causes.imports import explain, explain_leak
 from preflight.config import Config, Import
 from preflight.system.attributes import Gone, gone, is_unknown, taken_names
+from preflight.system.caches import caches
 from preflight.system.code import Program
 from preflight.system.disk import Mount, mount_of
 from preflight.system.failures import Failed, leak_of
@@ -32,6 +33,8 @@ from preflight.system.packages import (
     satisfies,
 )
 from preflight.system.programs import read_scripts, scripts_of
+from preflight.system.readers import Readers
+from preflight.system.trials import try_to_write
 
 # Seconds after which an import is slow.
 SLOW = 20
@@ -112,6 +115,31 @@ def check_names_are_there(config: Config, root: Path) -> Iterator[Finding]:
             yield explain_leak(leak, error, evidence=evidence)
         else:
             yield _gone(each, owner, _pin(owner, config, root), installed, root)
+
+
+@check(when="imports")
+def check_caches_can_be_written(root: Path) -> Iterator[Finding]:
+    """The folders into which libraries fetch what the program asks them for can be written.
+
+    Looked at where the program calls `torch.hub`, `from_pretrained` or the like. A cache that holds something already
+    may hold all that is needed; with HF_HUB_OFFLINE nothing is fetched.
+
+        imports.no-cache    a library cannot write its cache
+    """
+    project = Readers.in_folder(root)
+    for cache in caches():
+        if cache.is_offline or not any(map(project.mentions, cache.calls)):
+            continue
+        existing = next(folder for folder in (cache.folder, *cache.folder.parents) if folder.exists())
+        if refusal := try_to_write(existing, 1):
+            yield (error if cache.is_empty else warning)(
+                f"{cache.library} cannot write its cache {cache.folder}: {os.strerror(refusal.errno)}",
+                id="imports.no-cache",
+                found=f"{existing} refuses to {refusal.step}",
+                wanted=f"{cache.variable} names a writable folder",
+                cause="the home folder belongs to somebody else, is read-only or is not there",
+                fix=f'Name another folder:\n    export {cache.variable}="$(mktemp -d)"',
+            )
 
 
 def _gone(each: Gone, owner: Distribution | None, pin: Pin | None, installed: Installed, root: Path) -> Finding:

@@ -99,6 +99,31 @@ def test_a_cache_that_cannot_be_written(world: Any, monkeypatch: pytest.MonkeyPa
     Path(said.stdout.strip()).rmdir()
 
 
+@pytest.mark.parametrize(
+    ("call", "variable"),
+    [("torch.hub.load('x', 'y')", "TORCH_HOME"), ("AutoModel.from_pretrained('x')", "HF_HOME")],
+)
+def test_a_cache_into_which_the_program_fetches(
+    world: Any, checks: ModuleType, in_world: Callable[..., Any], call: str, variable: str
+) -> None:
+    home = world.root.parent / "home"
+    home.mkdir()
+    read_only = f"mount --bind {home} {home}; mount -o remount,ro,bind {home}\nexport {variable}={home}/cache"
+    world.write("train.py", f"import torch\n{call}\n")
+
+    def said(setup: str) -> list[Any]:
+        return list(in_world(f"unset HF_HUB_OFFLINE\n{setup}", checks.check_caches_can_be_written, world.root))
+
+    [finding] = said(read_only)
+    assert (finding.id, finding.severity) == ("imports.no-cache", Severity.ERROR)
+    assert "Read-only file system" in finding.message
+    assert said(read_only + finding.fix.partition("\n")[2].replace("    ", "\n")) == []
+    (home / "cache/hub/x").mkdir(parents=True)
+    assert [each.severity for each in said(read_only)] == [Severity.WARNING]
+    world.write("train.py", "import torch\n")
+    assert said(read_only) == []
+
+
 def test_threads_that_the_limit_forbids(world: Any) -> None:
     file = world.write(
         "blas.py", "print('OpenBLAS blas_thread_init: pthread_create failed for thread 1 of 64')\n1 / 0\n"
