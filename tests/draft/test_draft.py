@@ -127,17 +127,17 @@ class TestDraft:
 
     def test_without_scripts_they_are_looked_for(self, drafted, tmp_path):
         drafted("import numpy")
-        assert draft.draft("", None, [], tmp_path)["imports"] == ["numpy"]
+        assert draft.section_of("", None, [], tmp_path)["imports"] == ["numpy"]
 
     @pytest.mark.parametrize("content", [b"def (", b"x = '\xff'", b"\0"])
     def test_a_script_that_is_no_python_is_told(self, tmp_path, content):
         (tmp_path / "train.py").write_bytes(content)
         with pytest.raises(UserError, match=r"train\.py.*this is no Python"):
-            draft.draft("", None, [tmp_path / "train.py"], tmp_path)
+            draft.section_of("", None, [tmp_path / "train.py"], tmp_path)
 
     def test_a_missing_script_is_told(self, tmp_path):
         with pytest.raises(UserError, match=r"train\.py: the script cannot be read: No such file"):
-            draft.draft("", None, [tmp_path / "train.py"], tmp_path)
+            draft.section_of("", None, [tmp_path / "train.py"], tmp_path)
 
 
 yaml_values = st.recursive(
@@ -175,7 +175,7 @@ def test_any_config_gives_a_section_that_loads(tmp_path_factory, values):
     root = tmp_path_factory.getbasetemp()
     (root / "train.py").write_text(CODE)
     text = yaml.safe_dump(values, allow_unicode=True) if values else ""
-    section = draft.write(draft.draft(text, Path("foo.yaml"), [root / "train.py"], root))
+    section = draft.write(draft.section_of(text, Path("foo.yaml"), [root / "train.py"], root))
     try:
         load(Path("foo.yaml"), text=text + draft.append(text, section, "foo.yaml"))
     except UserError as told:
@@ -189,7 +189,7 @@ def test_any_config_gives_a_section_that_loads(tmp_path_factory, values):
 def test_a_config_that_unfolds_to_billions_is_told(tmp_path):
     text = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
     with pytest.raises(UserError, match="unfold"):
-        draft.draft(text, None, [], tmp_path)
+        draft.section_of(text, None, [], tmp_path)
 
 
 class TestWrite:

@@ -18,7 +18,7 @@ from preflight.system.code import Program, is_installed, is_loaded_with_parent
 from preflight.system.demands import Demands
 from preflight.system.watched import NoAnswer, watched
 
-__all__ = ["append", "draft", "write"]
+__all__ = ["append", "draft", "section_of", "write"]
 
 DEADLINE = 60.0
 _LOCKS = ("pylock.toml", "uv.lock", "requirements.txt")
@@ -38,14 +38,15 @@ def draft(text: str, source: Path | None, scripts: Sequence[Path], root: Path) -
     Raises UserError where the config or a script cannot be read, or a file system does not answer.
     """
     try:
-        section: dict[str, Any] = watched(lambda: _draft(text, source, scripts, root), DEADLINE)
+        section: dict[str, Any] = watched(lambda: section_of(text, source, scripts, root), DEADLINE)
     except NoAnswer as silence:
         fix = "Mount it again, or start where it answers"
         raise UserError(f"{silence.path} does not answer within {silence.seconds:g} s", fix=fix) from None
     return section
 
 
-def _draft(text: str, source: Path | None, scripts: Sequence[Path], root: Path) -> dict[str, Any]:
+def section_of(text: str, source: Path | None, scripts: Sequence[Path], root: Path) -> dict[str, Any]:
+    """Return what `draft` returns, however long a file system takes to answer."""
     project = read_project(text, source, scripts, root)
     suggested = suggest_paths(project)
     sections = {

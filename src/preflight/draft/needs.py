@@ -35,7 +35,7 @@ _DTYPES = {"bf16": "bfloat16", "bfloat16": "bfloat16", "fp16": "float16", "float
 def of_system(project: Project, suggested: Suggested) -> Entry:
     """Return `system:`."""
     demands = project.demands
-    held = -(-(suggested.held + OTHER_FILES) // 100) * 100 if suggested.held else 0
+    held = -(-(suggested.held + OTHER_FILES) // 100) * 100 if suggested.held > OTHER_FILES else 0
     memory = max(demands.array, suggested.loaded)
     tasks = demands.workers * TASKS_OF_WORKER + demands.threads
     needs = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from preflight.config.references import References
 from preflight.draft.settings import Key, Setting, named, read_settings
 from preflight.errors import UserError
 from preflight.system.amounts import Amounts
-from preflight.system.code import Program, find_scripts, read_program
+from preflight.system.code import Program, find_notebooks, find_scripts, parse_file, read_program
 from preflight.system.columns import CLASSES, Columns, read_columns
 from preflight.system.demands import Demands, read_demands
 from preflight.system.flow import Flow
@@ -37,7 +38,7 @@ def read_project(text: str, source: Path | None, scripts: Sequence[Path], root: 
     """Return what a config of that text and the scripts say; raises UserError where one of them cannot be read."""
     document = parse(text, str(source or ""))
     settings = read_settings(document, References(document, str(source or ""), os.environ))
-    program = _read(scripts or find_scripts(root), root)
+    program = _read(scripts or find_scripts(root) or _notebooks(root), root)
     flow = Flow(program.sources)
     amounts = Amounts(flow, lambda key: _value(key, settings, flow))
     return Project(
@@ -50,6 +51,16 @@ def read_project(text: str, source: Path | None, scripts: Sequence[Path], root: 
         demands=read_demands(flow, amounts),
         columns=_with_classes(read_columns(flow, amounts), settings),
     )
+
+
+def _notebooks(root: Path) -> list[Path]:
+    """Return the notebooks that can be read."""
+    found = []
+    for path in find_notebooks(root):
+        with suppress(OSError, SyntaxError, ValueError):
+            parse_file(path)
+            found.append(path)
+    return found
 
 
 def _value(key: Key, settings: Sequence[Setting], flow: Flow) -> object:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+NOTEBOOK = ".ipynb"
 # Loaded before the program's folder is looked at, so that no file of the project can take their place.
 EARLY = frozenset(
     {*sys.builtin_module_names, "abc", "codecs", "encodings", "genericpath", "io", "os", "posixpath", "site", "stat"}
 )
 
 _IMPORT_ERRORS = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
+# `%matplotlib inline`, `!pip install …`, `frame?`
+_MAGIC = re.compile(r"^(\s*)(?:[%!?].*|[\w.]+\?+)$")
+_PROGRAMS = ("train.py", "main.py", "run.py", "__main__.py")
 _EXITS = {"exit", "quit", "_exit", "abort"}
 
 
@@ -51,16 +56,45 @@ class Program:
 
 def parse_file(path: Path) -> Source:
     """Return the file's syntax tree; raises SyntaxError, ValueError or OSError where there is none."""
+    text = path.read_bytes()
     try:
-        return Source(path=path, tree=ast.parse(path.read_bytes(), str(path)))
+        return Source(path=path, tree=ast.parse(code_of_notebook(text) if path.suffix == NOTEBOOK else text, str(path)))
     except (RecursionError, MemoryError):
         raise ValueError("its expressions nest too deeply") from None
 
 
+def code_of_notebook(text: bytes) -> str:
+    """Return the code of a notebook without what only a notebook understands; raises ValueError where it is none."""
+    import json
+
+    try:
+        cells = [cell["source"] for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+    except (KeyError, TypeError):
+        raise ValueError("it is no notebook") from None
+    texts = ["".join(cell) for cell in cells]
+    lines = [line for text in texts if not text.startswith("%%") for line in text.splitlines()]
+    return "\n".join(_MAGIC.sub(r"\1pass", line) for line in lines)
+
+
 def find_scripts(root: Path) -> list[Path]:
-    """Return the programs of a folder: train.py, main.py or run.py, else every file with a `__main__` block."""
-    usual = [path for name in ("train.py", "main.py", "run.py") if (path := root / name).is_file()]
-    return usual[:1] or [path for path in sorted(root.glob("*.py")) if _is_program(path)]
+    """Return the programs of a folder: train.py, main.py or run.py, else every file with a `__main__` block.
+
+    Where there is none, those of `scripts/`, of `src/` and of the packages are taken.
+    """
+    packages = (
+        file.parent for pattern in ("src/*/__init__.py", "*/__init__.py") for file in sorted(root.glob(pattern))
+    )
+    folders = [each for each in [root / "scripts", root / "src", *packages] if each.name != "tests"]
+    for some in ([root], folders):
+        usual = [path for folder in some for name in _PROGRAMS if (path := folder / name).is_file()]
+        if found := usual[:1] or [path for folder in some for path in sorted(folder.glob("*.py")) if _is_program(path)]:
+            return found
+    return []
+
+
+def find_notebooks(root: Path) -> list[Path]:
+    """Return the notebooks of a folder, and of `notebooks/` in it."""
+    return sorted([*root.glob(f"*{NOTEBOOK}"), *root.glob(f"notebooks/*{NOTEBOOK}")])
 
 
 def read_program(scripts: Sequence[Path], root: Path) -> Program:
@@ -131,9 +165,11 @@ class _Reader:
         self._functions: list[tuple[Sequence[ast.stmt], _Context]] = []
 
     def read_script(self, source: Source) -> None:
-        self.folders = list(dict.fromkeys([source.path.parent, self.root, self.root / "src"]))
+        package = _package_of(source.path)
+        top = source.path.absolute().parents[len(package)]
+        self.folders = list(dict.fromkeys([source.path.parent, self.root, self.root / "src", top]))
         self.sources[source.path.resolve()] = source
-        self._read(source.tree.body, _Context(source, is_script=True))
+        self._read(source.tree.body, _Context(source, package=".".join(package), is_script=True))
         while self._functions:
             body, context = self._functions.pop(0)
             self._read(body, replace(context, deferred=True))
@@ -288,6 +324,13 @@ def _named_in_calls(statement: ast.stmt) -> Iterator[str]:
             match node.args:
                 case [ast.Constant(value=str(name)), *_] if name.replace(".", "").isidentifier() and name[0] != ".":
                     yield name
+
+
+def _package_of(script: Path) -> list[str]:
+    """Return the names of the packages that a file lies in, the outermost first."""
+    folders = script.absolute().parents
+    inner = next((number for number, each in enumerate(folders) if not (each / "__init__.py").is_file()), 0)
+    return [each.name for each in reversed(folders[:inner])]
 
 
 def _is_program(path: Path) -> bool:

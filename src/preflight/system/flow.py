@@ -45,6 +45,7 @@ class Flow:
         self._depth = 0
         self.modules: dict[tuple[Path, str], str] = {}
         self.functions: dict[str, list[Function]] = {}
+        self._methods: set[Function] = set()
         self._own_modules = _modules_of([source.path for source in sources])
         self.events = [event for source in sources for event in events_of(source)]
         for event in self.events:
@@ -68,9 +69,9 @@ class Flow:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 self.functions.setdefault(event.node.name, []).append(event.node)
             case ast.ClassDef():
-                starts = [
-                    each for each in event.node.body if isinstance(each, ast.FunctionDef) and each.name == "__init__"
-                ]
+                methods = [each for each in event.node.body if isinstance(each, Function)]
+                self._methods |= set(methods)
+                starts = [each for each in methods if each.name == "__init__"]
                 self.functions.setdefault(event.node.name, []).extend(starts)
 
     def called(self, event: Event) -> str:
@@ -163,7 +164,10 @@ class Flow:
 
     def subject(self, node: ast.Call, event: Event) -> set[Origin]:
         """Return what a call is about: what its method is called on, else its first argument."""
-        return self.receiver(node, event) or (self.origins(node.args[0], event) if node.args else set())
+        name, found = self.name(node, event), self.receiver(node, event)
+        if name in ("glob", "rglob") and node.args and found:
+            return joined([found, *([{Origin(("**",))}] if name == "rglob" else []), self.origins(node.args[0], event)])
+        return found or (self.origins(node.args[0], event) if node.args else set())
 
     def arguments(self, node: ast.Call, event: Event, *, first: bool = False) -> set[Origin]:
         """Return all that stands between the brackets without a keyword, or the first of it."""
@@ -176,6 +180,7 @@ class Flow:
             return []
         found = self.functions.get(name, [])
         is_method = isinstance(node.func, ast.Attribute) and not self._is_module(node.func.value, event)
+        found = [each for each in found if each.name == "__init__" or (each in self._methods) == is_method]
         return found if not is_method or len(found) == 1 else []
 
     # How the program comes to a place
