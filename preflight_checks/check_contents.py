@@ -32,6 +32,11 @@ FLAWS = {
         "it was written by two at once, converted as text, or is no {format}",
         "Fetch it again",
     ),
+    "stub": (
+        "holds {seen} in place of a {format}",
+        "it was written to stand for a file that comes later, or by mistake",
+        "Fetch the file itself",
+    ),
     "zeros": (
         "holds zero bytes in place of a {format}",
         "the machine or the disk stopped before its content was written: only its size was",
@@ -58,7 +63,7 @@ FLAWS = {
         "Unpack it with a program that refuses such paths, or fetch it from a source that is known",
     ),
 }
-SEVERITIES = {"bomb": warning, "leads-out": warning, "other-suffix": info}
+SEVERITIES = {"stub": warning, "bomb": warning, "leads-out": warning, "other-suffix": info}
 
 
 @check(per="data.local")
@@ -71,6 +76,7 @@ def check_are_whole(entry: Data, root: Path, config: Config) -> Iterator[Finding
         contents.truncated       the end is missing: an end marker, or bytes that the header announces
         contents.damaged         parts of a file contradict each other
         contents.zeros           zero bytes where content should be
+        contents.stub            a word of text in place of a file
         contents.wrong-format    another format than the suffix says, which no reader of that suffix takes
         contents.other-suffix    another format than the suffix says, which most readers take
         contents.bomb            an archive that unpacks to more than a hundred times its size and many gigabytes

@@ -93,7 +93,7 @@ def test_a_program_that_mends_images_is_believed(judge: Any) -> None:
 
 
 def test_one_format_in_place_of_another(judge: Any) -> None:
-    write(a_gz=b"id,label\n1,2\n", b_gz=gzip.compress(b"id,label\n1,2\n"))
+    write(a_gz=b"id,label\n1,2\n" * 9, b_gz=gzip.compress(b"id,label\n1,2\n"))
     finding = only(judge())
     assert finding.id == "contents.wrong-format"
     assert "data/a.gz is no gzip file" in finding.message
@@ -107,6 +107,15 @@ def test_an_image_under_the_suffix_of_another_is_told_only(judge: Any) -> None:
     assert (finding.id, finding.severity) == ("contents.other-suffix", Severity.INFO)
     assert "data/a.png is a JPEG image" in finding.message
     write(a_png=PNG)
+    assert not judge()
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.png", "a.safetensors"])
+def test_a_word_in_place_of_a_file(name: str, judge: Any) -> None:
+    Path("data", name).write_text("x\n")
+    finding = only(judge())
+    assert (finding.id, finding.severity) == ("contents.stub", Severity.WARNING)
+    Path("data", name).rename("data/a.txt")
     assert not judge()
 
 

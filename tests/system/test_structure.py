@@ -16,7 +16,7 @@ from pathlib import Path
 
 import h5py
 import numpy
-import pyarrow
+import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
@@ -26,7 +26,7 @@ from safetensors.numpy import save_file
 from preflight.system.structure import flaw_of
 
 NOISE = numpy.random.default_rng(3).integers(0, 255, (48, 48, 3), dtype=numpy.uint8)
-TABLE = pyarrow.table({"x": list(range(2000)), "label": [each % 3 for each in range(2000)]})
+TABLE = pa.table({"x": list(range(2000)), "label": [each % 3 for each in range(2000)]})
 ROWS = [{"id": number, "text": "word " * 9} for number in range(300)]
 
 
@@ -72,12 +72,12 @@ def write_video(path: Path) -> None:
 
 
 def write_arrow(path: Path) -> None:
-    with pyarrow.ipc.new_file(path, TABLE.schema) as sink:
+    with pa.ipc.new_file(path, TABLE.schema) as sink:
         sink.write_table(TABLE)
 
 
 def write_stream(path: Path) -> None:
-    with pyarrow.ipc.new_stream(path, TABLE.schema) as sink:
+    with pa.ipc.new_stream(path, TABLE.schema) as sink:
         sink.write_table(TABLE)
 
 
@@ -92,9 +92,9 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "a.h5": write_hdf5,
     "a.sqlite": write_database,
     "a.mp4": write_video,
-    "a.parquet": lambda path: pyarrow.parquet.write_table(TABLE, path),
+    "a.parquet": lambda path: pa.parquet.write_table(TABLE, path),
     "a.arrow": write_arrow,
-    "a.feather": lambda path: pyarrow.feather.write_feather(TABLE, str(path)),
+    "a.feather": lambda path: pa.feather.write_feather(TABLE, str(path)),
     "a.safetensors": lambda path: save_file({"x": NOISE, "y": NOISE}, path, metadata={"format": "np"}),
     "a.bz2": lambda path: path.write_bytes(bz2.compress(NOISE.tobytes())),
     "a.xz": lambda path: path.write_bytes(lzma.compress(NOISE.tobytes())),
@@ -207,6 +207,7 @@ def test_arrays_of_other_kinds(tmp_path: Path) -> None:
         ("a.npz", "b.npy", "wrong-format"),
         ("a.jpg", "b.png", "other-suffix"),
         ("a.csv", "b.safetensors", "damaged"),
+        ("a.json", "b.npy", "wrong-format"),
     ],
 )
 def test_one_format_under_the_suffix_of_another(name: str, as_name: str, kind: str, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import re
 from enum import StrEnum
 
 START = 256
+SMALLEST = 64
 
 # fmt: off
 # How files begin; a `.` stands for any byte. Formats that begin like no other only.
@@ -105,6 +106,14 @@ def never_written(path: str, start: bytes) -> bool:
     """Tell whether a file begins with zero bytes where its format does not."""
     suffix = suffix_of(path)
     return suffix in SUFFIXES and suffix not in _MAY_BE_ZERO and not start[:4096].strip(b"\0")
+
+
+def is_stub(path: str, content: bytes) -> bool:
+    """Tell whether a file is a word or two of text in place of a format that has a head."""
+    names = SUFFIXES.get(suffix_of(path), ("",))
+    is_headed = names[0] in MAGICS or names[0] == "safetensors file"
+    is_short = len(content) < SMALLEST and not recognised_format(path, content)
+    return is_headed and is_short and all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in content)
 
 
 def mistaken_format(path: str, start: bytes) -> tuple[str, bool]:

@@ -65,6 +65,8 @@ def _flaw_in(file: Opened) -> Flaw | None:
     expected = formats.expected_format(path)
     if formats.never_written(path, start):
         return Flaw("zeros", expected, "it begins with zero bytes")
+    if formats.is_stub(path, start):
+        return Flaw("stub", expected, f"{start[:20]!r}")
     found, minded = formats.mistaken_format(path, start)
     if minded:
         return Flaw("wrong-format", expected, found or f"something that begins with {start[:8].hex(' ')}")
