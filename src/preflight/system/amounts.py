@@ -55,7 +55,8 @@ class Amounts:
         values = [self._value_of(each.key) for each in origins if each.key]
         if keyed := {value for value in values if isinstance(value, int) and not isinstance(value, bool)}:
             return keyed.pop() if len(keyed) == 1 else None
-        written = {part for each in origins for part in each.parts if each.whole and len(each.parts) == 1}
+        # A key that the config does not have: what the code takes instead counts.
+        written = {each.parts[0] for each in origins if each.whole and len(each.parts) == 1 and not each.key}
         only = written.pop() if len(written) == 1 else None
         return int(only) if isinstance(only, str) and only.isdecimal() and len(only) < 16 else None
 
