@@ -278,6 +278,17 @@ def test_a_cache_can_be_moved(tmp_path: Path, judge_in: Any) -> None:
     assert not judge_in(setup, "~/.cache/torch")
 
 
+def test_a_cache_over_its_quota(tmp_path: Path, judge_in: Any, misbehaving: Any) -> None:
+    (tmp_path / "server").mkdir()
+    (tmp_path / ".triton").mkdir()
+    home = f"export HOME={tmp_path}"
+    full = misbehaving(tmp_path / "server", tmp_path / ".triton", "write:*:EDQUOT")
+    finding = only(judge_in(f"{home}\n{full}", "~/.triton"))
+    assert finding.id == "paths.quota"
+    assert "export TRITON_CACHE_DIR=" in finding.fix
+    assert not judge_in(home, "~/.triton")
+
+
 @pytest.mark.parametrize(("rule", "number"), [("fold:1", 1), ("clock:0", 0)])
 def test_names_that_differ_in_case_only(
     rule: str, number: int, *, tmp_path: Path, out: Path, checks: ModuleType, in_world: Any, misbehaving: Any
