@@ -288,6 +288,20 @@ def test_a_proxy(answer: bytes, name: str, checks: ModuleType, monkeypatch: pyte
     assert "password" not in str(findings)
 
 
+def test_a_proxy_that_is_missing(checks: ModuleType, in_world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    # Port 443 of this machine's own is nobody's, which a proxy does not care about.
+    finding = only(list(checks.check_host_can_be_reached("127.0.0.1:443", asking())))
+    assert finding.id == "system.host-refused"
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        thread = threading.Thread(target=answer_once, args=(proxy, b"HTTP/1.1 200 OK\r\n\r\n"))
+        thread.start()
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        assert not list(checks.check_host_can_be_reached("127.0.0.1:443", asking()))
+        thread.join()
+
+
 def test_a_proxy_that_is_gone(checks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
