@@ -1,3 +1,4 @@
+import subprocess
 import textwrap
 from pathlib import Path
 
@@ -10,6 +11,16 @@ from preflight import draft
 from preflight.config import load
 from preflight.config.document import parse, plain
 from preflight.errors import UserError
+from preflight.system import watched
+
+
+def told(root):
+    watched.PATIENCE = 1
+    try:
+        draft.draft("train: data/train.npy\n", None, [root / "train.py"], root)
+    except UserError as error:
+        return str(error).partition("\n")[0]
+    return ""
 
 
 @pytest.fixture
@@ -119,11 +130,86 @@ class TestDraft:
         (tmp_path / "uv.lock").write_text("")
         assert drafted("")["packages"] == {"lock": "uv.lock"}
 
-    def test_the_cache_of_torch_hub_is_listed(self, drafted, tmp_path, monkeypatch):
-        monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
-        section = drafted("import torch\ntorch.hub.load_state_dict_from_url('file:///x')")
-        text = draft.write(section)
-        assert load(Path("foo.yaml"), text=text).paths[0].path == str(tmp_path / "cache")
+    @pytest.mark.parametrize(
+        ("call", "cache"),
+        [
+            ("import torch\ntorch.hub.load_state_dict_from_url('file:///x')", "torch"),
+            ("from transformers import AutoModel\nAutoModel.from_pretrained(cfg['x'])", "huggingface"),
+            ("from datasets import load_dataset\nload_dataset(cfg['x'])", "huggingface"),
+        ],
+    )
+    def test_caches_that_libraries_write_to_are_listed(self, drafted, tmp_path, monkeypatch, call, cache):
+        for name in ("TORCH_HOME", "HF_HOME"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        text = draft.write({"paths": drafted(call)["paths"]})
+        assert [entry.path for entry in load(Path("foo.yaml"), text=text).paths] == [str(tmp_path / "cache" / cache)]
+
+    def test_where_code_is_built_it_must_run(self, drafted):
+        entry = {"path": "${oc.env:TMPDIR,/tmp}", "access": "write+execute"}
+        assert drafted("import torch\nm = torch.compile(m)")["paths"] == [entry]
+
+    def test_limits_are_wanted_where_the_code_needs_them(self, drafted):
+        code = """
+        import numpy
+        numpy.zeros((cfg["rows"], 8))
+        DataLoader(x, num_workers=cfg["workers"])
+        """
+        assert drafted(code, "rows: 100_000_000\nworkers: 8\n")["system"] == {
+            "ram": "6.7GB", "shm": "32MB", "processes": 64
+        }  # fmt: skip
+        assert "system" not in drafted(code, "rows: 1000\nworkers: 0\n")
+
+    def test_a_file_that_is_read_whole_needs_memory(self, drafted, tmp_path):
+        with open(tmp_path / "a.bin", "wb") as file:
+            file.truncate(500_000_000)
+        code = "import numpy\nnumpy.fromfile(cfg['train'])"
+        assert drafted(code, "train: a.bin\n")["system"] == {"ram": "800MB"}
+
+    def test_commands_that_are_there_are_listed(self, drafted):
+        code = "import subprocess\nsubprocess.run(['sh', x])\nsubprocess.run(['absent-command', x])"
+        assert drafted(code)["system"] == {"commands": ["sh"]}
+
+    def test_ports_are_followed_from_the_code(self, drafted):
+        code = "import os\nos.environ['MASTER_PORT'] = str(cfg['dist']['port'])\ns.bind(('', 8080))"
+        section = drafted(code, "dist: {port: 29533}\nport: 80\n")
+        assert section["system"] == {"ports": ["${dist.port}", 8080]}
+
+    def test_a_commit_is_wanted_where_the_code_asks_for_it(self, drafted, tmp_path):
+        code = "import subprocess\nsubprocess.check_output(['git', 'rev-parse', 'HEAD'])"
+        assert "code" not in drafted(code)
+        subprocess.run(["git", "init", "-q", tmp_path], check=True)
+        assert "code" not in drafted(code)
+        commit = [
+            "git",
+            "-c",
+            "user.name=a",
+            "-c",
+            "user.email=a@b.example",
+            "commit",
+            "-q",
+            "--allow-empty",
+            "-m",
+            "x",
+        ]
+        subprocess.run(commit, cwd=tmp_path, check=True)
+        assert drafted(code)["code"] == {"commit": True}
+
+    def test_a_device_that_is_no_gpu_asks_for_none(self, drafted):
+        section = draft.write(drafted("", "device: cpu\ngpus: 4\n"))
+        assert load(Path("foo.yaml"), text="device: cpu\ngpus: 4\n" + section).gpu is None
+        asked = load(Path("foo.yaml"), text="device: cuda\ngpus: 4\n" + section).gpu
+        assert asked is not None
+        assert (asked.device, asked.count) == ("cuda", 4)
+
+    def test_a_mount_that_does_not_answer_is_told(self, tmp_path, in_world, misbehaving):
+        point, server = tmp_path / "data", tmp_path / "server"
+        for folder in (point, server):
+            folder.mkdir()
+        (server / "train.npy").write_bytes(b"x")
+        (tmp_path / "train.py").write_text("import numpy\nnumpy.load(cfg['train'])")
+        setup = misbehaving(server, point, "getattr:train.npy:HANG")
+        assert in_world(setup, told, tmp_path) == f"{point}/train.npy does not answer within 1 s"
 
     def test_without_scripts_they_are_looked_for(self, drafted, tmp_path):
         drafted("import numpy")

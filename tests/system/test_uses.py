@@ -206,3 +206,74 @@ def test_texts_that_feed_themselves_end(uses):
 )
 def test_deep_expressions_end(uses, text):
     assert said(uses(f"x = {text}\nopen(cfg['b'])"), Act.READ) == {"<b>"}
+
+
+@pytest.mark.parametrize(
+    ("text", "certain"),
+    [
+        ("def load(path):\n    open(path)\nload(cfg['a'])", True),
+        ("def load(path):\n    open(path)\nif fast:\n    load(cfg['a'])", False),
+        ("def load(path):\n    open(path)\nif fast:\n    load(cfg['a'])\nload(cfg['a'])", True),
+        ("def main():\n    open(cfg['a'])\nif __name__ == '__main__':\n    main()", True),
+        ("def main():\n    open(cfg['a'])\nlaunch(main)", True),
+        ("@click.command()\ndef main():\n    open(cfg['a'])", True),
+        ("def export():\n    open(cfg['a'])", False),
+        ("class Net:\n    def train_dataloader(self):\n        open(cfg['a'])", True),
+        ("class Net:\n    def __len__(self):\n        open(cfg['a'])", True),
+        ("class A:\n    def f(self):\n        open(cfg['a'])\nclass B:\n    def f(self):\n        pass\nx.f()", False),
+    ],
+)
+def test_a_use_in_a_function_is_as_certain_as_its_call(uses, text, certain):
+    assert [use.certain for use in uses(text)] == [certain]
+
+
+def test_a_condition_that_is_a_key_is_kept(uses):
+    (found,) = uses("def load(path):\n    open(path)\nif cfg['resume']:\n    load(cfg['a'])")
+    assert (found.certain, found.when) == (True, (("resume",),))
+
+
+def test_a_function_of_a_library_is_not_the_projects_own(uses):
+    first = "import torch\nfrom file1 import load\nload(cfg['a'])\ntorch.load(cfg['b'])"
+    second = "def load(path):\n    open(path, 'w')\nclass Net:\n    def save(self, path):\n        pass\n"
+    found = uses(first, second)
+    assert (said(found, Act.WRITE), said(found, Act.READ)) == ({"<a>"}, {"<b>"})
+    assert uses("def write(path):\n    open(path)\nfile.write('done')") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("open(os.environ['ROOT'] + '/a.csv')", "$ROOT|/a.csv"),
+        ("open(os.environ.get('ROOT', 'data') + '/a.csv')", "$ROOT,data|/a.csv"),
+        ("open(os.path.join(os.getenv('ROOT', 'data'), 'a.csv'))", "$ROOT,data|/a.csv"),
+        ("open(Path.home() / 'a.csv')", "~/a.csv"),
+        ("open(tempfile.gettempdir() + '/a.csv')", "$TMPDIR,/tmp|/a.csv"),
+    ],
+)
+def test_surroundings_are_followed(uses, text, path):
+    (found,) = uses("import os, tempfile\nfrom pathlib import Path\n" + text)
+    shown = [
+        each if isinstance(each, str) else f"${each.name},{each.default}".strip(",") for each in found.origin.parts
+    ]
+    assert "|".join(shown) == path
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("for e in range(20):\n    torch.save(m.state_dict(), f\"{cfg['out']}/{e}.pt\")", (20, 1024)),
+        ("for e in range(20):\n    torch.save(m.state_dict(), cfg['out'] + '/last.pt')", (1, 1024)),
+        ("for e in range(20):\n    torch.save([m.state_dict(), o.state_dict()], f\"{cfg['out']}/{e}.pt\")", (20, 3072)),
+        ("for e in range(20):\n    torch.save(m, f\"{cfg['out']}/{e}.pt\")", (20, 0)),
+        (
+            "for e in range(20):\n    torch.save(m.state_dict(), f\"{cfg['out']}/{e}.pt\")\n    os.remove(old)",
+            (2, 1024),
+        ),
+        ("for e in range(20):\n    np.save(f\"{cfg['out']}/{e}.npy\", np.zeros(100))", (20, 800)),
+        ("for e in range(20):\n    torch.save(m.state_dict(), Path(cfg['out']).with_suffix('.x'))", (1, 1024)),
+    ],
+)
+def test_what_is_written_is_measured(uses, text, made):
+    head = "import os, torch\nimport numpy as np\nm = torch.nn.Linear(16, 16)\no = torch.optim.Adam(m)\n"
+    found = [use for use in uses(head + text) if use.act is Act.WRITE]
+    assert [(use.times, use.size) for use in found] == [made]

@@ -115,8 +115,8 @@ def _after_host(origins: Iterable[Origin]) -> set[Origin]:
         *before, last = origin.parts
         if origin.whole and before and isinstance(before[-1], str) and before[-1].endswith(":"):
             found.add(Origin((last,)))
-        elif origin.whole and not before and isinstance(last, str):
-            found.add(Origin((last.rpartition(":")[2],)))
+        elif origin.whole and not before and isinstance(last, str) and (port := last.rpartition(":")[2]).isdecimal():
+            found.add(Origin((port,)))
     return found
 
 
