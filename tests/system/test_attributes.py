@@ -1,8 +1,10 @@
 """What a program surely takes from modules, told from what it may do without."""
 
 import sys
-import types
+from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -79,7 +81,7 @@ def test_what_another_file_sets_or_asks_for(tmp_path: Path) -> None:
 
 
 def test_what_a_module_says_of_a_removed_name_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = types.ModuleType("lazy")
+    module = module_from_spec(ModuleSpec("lazy", None))
 
     def answer(name: str) -> object:
         if name == "broken":
@@ -98,3 +100,9 @@ def test_what_is_installed_and_not_imported_is_unknown(monkeypatch: pytest.Monke
     assert not is_unknown("absent_thing")
     monkeypatch.delitem(sys.modules, "yaml")
     assert is_unknown("yaml")
+
+
+def test_what_only_looks_like_a_module_makes_its_names_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "made_up", ModuleType("made_up"))
+    (tmp_path / "train.py").write_text("import made_up\nmade_up.absent\n")
+    assert list(gone(taken_names(read_program([tmp_path / "train.py"], tmp_path)))) == []

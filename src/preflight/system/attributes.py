@@ -101,9 +101,9 @@ def _first_gone(taken: Taken) -> Gone | None:
     steps = [*taken.module.split(".")[1:], *taken.names]
     value: object = sys.modules.get(taken.module.partition(".")[0])
     for step in steps:
-        # What a class or an object has may depend on what was done to it; what a module has is plain.
+        # What a class has may depend on what was done to it; what only looks like a module makes its names up (torch.ops).
         module = value
-        if not isinstance(module, ModuleType):
+        if not isinstance(module, ModuleType) or getattr(module, "__spec__", None) is None:
             return None
         try:
             with warnings.catch_warnings():
