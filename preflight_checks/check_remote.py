@@ -16,6 +16,7 @@ from preflight.system.web import Answer
 
 SECONDS_TO_CONNECT = 5.0
 PAGES = {".html", ".htm", ".xhtml", ".php", ".asp", ".aspx", ".jsp"}
+CONTENTS = ("open", "columns", "rows", "missing", "values", "encoding")
 FETCH_AGAIN = "Look at what stands there, and put the right file in its place"
 # What a status means for the job: the finding's name, what is said, and what to do.
 STATUSES = {
@@ -37,7 +38,7 @@ TROUBLES = {
     web.Trouble.SILENT: ("host-silent", "the server takes the connection and then does not answer in time"),
     web.Trouble.CERTIFICATE: ("certificate", "the certificate of the server, or of a proxy before it, is not trusted"),
     web.Trouble.REDIRECTS: ("redirect-loop", "the server redirects in a circle"),
-    web.Trouble.BROKEN: ("host-failed", "the server ends the connection, or does not speak HTTP"),
+    web.Trouble.BROKEN: ("host-failed", "the address is none, or the server ends the connection or speaks no HTTP"),
 }
 # The same for an object store: `{bucket}` is the first part of the path.
 REFUSALS = {
@@ -100,18 +101,25 @@ def check_can_be_read(entry: Data) -> Iterator[Finding]:
         remote.count            fewer or more files than `files:` says
         remote.sha256           another checksum than `sha256:` says
     """
-    if urlsplit(entry.url).scheme in ("http", "https"):
+    findings = list(_judge(entry))
+    yield from findings
+    asked = [key for key in CONTENTS if getattr(entry, key) not in (None, "", (), {})]
+    if asked and not findings:
+        pytest.skip(f"{_shown(entry)} can be read, but {in_a_row(asked)} is looked at in local files only")
+
+
+def _judge(entry: Data) -> Iterator[Finding]:
+    if entry.url.startswith(("http://", "https://")):
         if entry.files:
             pytest.skip("a web server does not list its files, so that `files:` cannot be counted")
-        answer = web.ask(entry.url, whole=bool(entry.sha256))
-        yield from _judge_answer(entry, answer)
-    else:
-        try:
-            yield from _judge_stored(entry, stores.look_at(entry.url, entry.files.glob if entry.files else ""))
-            if entry.sha256:
-                yield from _judge_digest(entry, stores.digest(entry.url))
-        except Refused as refused:
-            yield from _judge_refusal(entry, refused)
+        yield from _judge_answer(entry, web.ask(entry.url, whole=bool(entry.sha256)))
+        return
+    try:
+        yield from _judge_stored(entry, stores.look_at(entry.url, entry.files.glob if entry.files else ""))
+        if entry.sha256:
+            yield from _judge_digest(entry, stores.digest(entry.url))
+    except Refused as refused:
+        yield from _judge_refusal(entry, refused)
 
 
 def _judge_answer(entry: Data, answer: Answer) -> Iterator[Finding]:

@@ -208,6 +208,11 @@ def test_a_host_that_is_not_there(checks: ModuleType) -> None:
     )
 
 
+@pytest.mark.parametrize("url", ["http://[::1", "http://host:port/x", "http:///x", "https://"])
+def test_what_is_no_address(url: str, checks: ModuleType) -> None:
+    assert only(ask(checks, url)).id == "remote.host-failed"
+
+
 def test_a_certificate_that_nobody_trusts(tmp_path: Path, checks: ModuleType) -> None:
     import ssl
 
@@ -239,6 +244,12 @@ def test_no_network(checks: ModuleType, in_world: Any) -> None:
 def test_a_web_server_has_no_list_of_files(server: str, checks: ModuleType) -> None:
     with pytest.raises(pytest.skip.Exception, match="does not list"):
         ask(checks, f"{server}/good/", files=Files(min=3))
+
+
+def test_what_is_asked_of_the_contents_is_not_answered(server: str, checks: ModuleType) -> None:
+    with pytest.raises(pytest.skip.Exception, match="columns, missing is looked at in local files only"):
+        ask(checks, f"{server}/good/train.csv", columns=("id",), missing=False)
+    assert only(ask(checks, f"{server}/404/train.csv", columns=("id",))).id == "remote.not-found"
 
 
 def test_as_a_run_sees_it(server: str, tmp_path: Path) -> None:
@@ -313,38 +324,34 @@ def filled(store: str) -> str:
     return store
 
 
-def test_a_store_that_can_be_read(filled: str, checks: ModuleType) -> None:
-    entries = [
-        Data(path="s3://data/train/a.csv"),
-        Data(path="s3://data/train"),
-        Data(path="s3://data/train/*.csv"),
-        Data(path="s3://data", files=Files(glob="**/[ab].csv", min=2, max=2)),
-        Data(path="s3://data/train/a.csv", sha256=hashlib.sha256(b"1,2").hexdigest()),
-    ]
-    assert ask_apart(checks, entries, AWS_ENDPOINT_URL=filled, **KEYS) == [[]] * 5
+STORED = [
+    ("data/train/a.csv", {}, ""),
+    ("data/train", {}, ""),
+    ("data/train/*.csv", {}, ""),
+    ("data", {"files": Files(glob="**/[ab].csv", min=2, max=2)}, ""),
+    ("data/train/a.csv", {"sha256": hashlib.sha256(b"1,2").hexdigest()}, ""),
+    ("data/train/c.csv", {}, "not-found"),
+    ("nothing/train/a.csv", {}, "no-bucket"),
+    ("data/page.csv", {}, "web-page"),
+    ("data/empty/x.csv", {}, "empty"),
+    ("data/empty", {}, "empty"),
+    ("data/train/*.png", {}, "empty"),
+    ("data/train", {"files": Files(min=3)}, "count"),
+    ("data/train", {"files": Files(max=1)}, "count"),
+    ("data/train/a.csv", {"sha256": "0" * 64}, "sha256"),
+]
 
 
-def test_a_store_that_lacks_it(filled: str, checks: ModuleType) -> None:
-    lacking = [
-        ("train/c.csv", {}, "not-found"),
-        ("page.csv", {}, "web-page"),
-        ("empty/x.csv", {}, "empty"),
-        ("train/*.png", {}, "empty"),
-        ("train", {"files": Files(min=3)}, "count"),
-        ("train", {"files": Files(max=1)}, "count"),
-        ("train/a.csv", {"sha256": "0" * 64}, "sha256"),
-    ]
-    entries = [Data(path=f"s3://data/{path}", at=AT, **more) for path, more, _ in lacking]
-    nowhere = Data(path="s3://nothing/train/a.csv", at=AT)
-    answers = ask_apart(checks, [*entries, nowhere], AWS_ENDPOINT_URL=filled, **KEYS)
-    findings = [only(answer) for answer in answers]
-    assert [finding.id for finding in findings] == [*(f"remote.{name}" for *_, name in lacking), "remote.no-bucket"]
-    assert {finding.severity for finding in findings} == {Severity.ERROR}
-
-
-def test_an_empty_file_among_others(filled: str, checks: ModuleType) -> None:
-    (answer,) = ask_apart(checks, [Data(path="s3://data/empty", at=AT)], AWS_ENDPOINT_URL=filled, **KEYS)
-    assert (only(answer).id, only(answer).severity) == ("remote.empty", Severity.WARNING)
+def test_a_store_that_has_it_or_lacks_it(filled: str, checks: ModuleType) -> None:
+    entries = [Data(path=f"s3://{path}", at=AT, **more) for path, more, _ in STORED]
+    answers = ask_apart(checks, entries, AWS_ENDPOINT_URL=filled, **KEYS)
+    found = [(path, [finding.id for finding in answer]) for (path, *_), answer in zip(STORED, answers, strict=True)]
+    assert found == [(path, [f"remote.{name}"] if name else []) for path, _, name in STORED]
+    among_others = only(answers[9])
+    assert (among_others.severity, among_others.message) == (
+        Severity.WARNING,
+        "s3://data/empty: data/empty/x.csv is empty",
+    )
 
 
 def test_no_credentials(filled: str, checks: ModuleType) -> None:
@@ -393,12 +400,8 @@ def test_a_store_that_refuses(store: str, checks: ModuleType) -> None:
     assert "export AWS_DEFAULT_REGION=eu-west-1" in findings[3].fix
     assert "SlowDown" in findings[4].message
     assert "s3cret" not in repr(findings)
-
-
-def test_a_store_that_is_not_there(store: str, checks: ModuleType) -> None:
-    (answer,) = ask_apart(
-        checks, [Data(path="s3://data/train/a.csv", at=AT)], AWS_ENDPOINT_URL="http://127.0.0.1:9", **KEYS
-    )
+    # Nobody listens there any more.
+    (answer,) = ask_apart(checks, entries[:1], AWS_ENDPOINT_URL=address, **KEYS)
     assert only(answer).id == "remote.host-refused"
     assert "127.0.0.1" in only(answer).cause
 

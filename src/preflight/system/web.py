@@ -11,6 +11,8 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
+from preflight.phrases import without_secrets
+
 SECONDS = 10.0
 START = 256
 # A body up to this size is read as a whole where the server gives no part of it: only then is a broken-off one seen.
@@ -82,8 +84,9 @@ def _ask(url: str, method: str, headers: Mapping[str, str], whole: bool) -> Answ
     from http.client import HTTPException
     from urllib.request import Request
 
-    bare, login = _split_login(url)
+    bare = without_secrets(url)
     try:
+        bare, login = _split_login(url)
         request = Request(bare, headers={**headers, **login}, method=method)
         with _opened(request) as response:
             return _read(response, method, whole)
@@ -173,7 +176,7 @@ def _failed(url: str, error: Exception) -> Answer:
     words = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
     if isinstance(reason, ssl.SSLCertVerificationError):
         return Answer(url=url, trouble=Trouble.CERTIFICATE, error=reason.verify_message)
-    if isinstance(error, URLError):
+    if isinstance(error, URLError) and isinstance(reason, OSError):
         return Answer(url=url, trouble=Trouble.UNREACHED, error=words)
     trouble = Trouble.SILENT if isinstance(error, TimeoutError) else Trouble.BROKEN
     return Answer(url=url, trouble=trouble, error=words)
