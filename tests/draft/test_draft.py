@@ -117,6 +117,12 @@ class TestDraft:
     def test_credentials_are_wanted_where_the_program_surely_logs_in(self, drafted, code, config, wanted):
         assert drafted(code, config).get("system") == ({"credentials": ["wandb"]} if wanted else None)
 
+    def test_credentials_that_are_there_now_are_wanted(self, drafted, monkeypatch):
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
+        assert drafted("import boto3\nboto3.client('s3')")["system"] == {"credentials": ["aws"]}
+        assert "system" not in drafted("import torch\ntorch.load(x)")
+
     def test_files_that_are_held_open_count(self, drafted, tmp_path):
         for number in range(300):
             (tmp_path / f"{number}.bin").touch()

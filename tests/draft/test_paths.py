@@ -140,6 +140,59 @@ def test_literals_and_defaults_of_options_are_paths_too(suggested):
     assert found.paths == []
 
 
+def test_what_is_surely_read_from_elsewhere_is_listed(suggested):
+    code = (
+        "import pandas as pd\npd.read_parquet(cfg['train'])\nif fast:\n    pd.read_csv(cfg['val'])\npost(cfg['hook'])"
+    )
+    config = "train: s3://bucket/a.parquet\nval: https://host/a.csv\nhook: https://host/b\n"
+    assert suggested(config, code).data == [{"path": "${train}"}]
+
+
+def test_an_earlier_run_tells_how_large_a_checkpoint_is(suggested, tmp_path):
+    code = "import torch\nfor epoch in range(10):\n    torch.save(model, f\"{cfg['out']}/{epoch}.pt\")"
+    assert suggested("out: runs\n", code).paths[0]["free"] == "100MB"
+    (tmp_path / "runs").mkdir()
+    with open(tmp_path / "runs" / "3.pt", "wb") as file:
+        file.truncate(400_000_000)
+    assert suggested("out: runs\n", code).paths[0] == {
+        "path": "${out}", "access": "write", "free": "3.8GB", "inodes": 10
+    }  # fmt: skip
+
+
+def test_checkpoints_that_a_run_goes_on_from_are_data(suggested):
+    code = """
+    import glob, torch
+    if cfg["resume"]:
+        torch.load(sorted(glob.glob(cfg["out"] + "/*.pt"))[-1])
+    torch.save(model, cfg["out"] + "/last.pt")
+    """
+    found = suggested("out: runs\nresume: true\n", code, runs__N_dot_pt=3)
+    assert found.data == [{"path": "${out}", "files": {"glob": "*.pt", "min": 1}}]
+    assert suggested("out: runs\nresume: false\n", code, runs__N_dot_pt=3).data == []
+
+
+def test_a_few_of_many_files_may_be_missing(suggested):
+    assert suggested("root: pets\n", "", pets__N_dot_xyz=400).data[0]["files"]["min"] == 380
+
+
+def test_a_folder_gives_way_to_what_the_code_reads_in_it(suggested):
+    code = "import os\nfor split in ['train', 'val']:\n    os.listdir(f\"{cfg['root']}/{split}\")"
+    found = suggested("root: d\n", code, d__train__N_dot_xyz=2, d__val__N_dot_xyz=1)
+    assert [entry["path"] for entry in found.data] == ["${root}/train", "${root}/val"]
+
+
+def test_variables_keep_their_names(suggested, monkeypatch, tmp_path):
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path / "d"))
+    code = "import os\nopen(os.environ['DATA_ROOT'] + '/a.xyz')\nopen(os.environ['ABSENT'] + '/a.xyz')"
+    assert suggested("", code, d__a_dot_xyz=1).data == [{"path": "${oc.env:DATA_ROOT}/a.xyz"}]
+
+
+@pytest.mark.parametrize("holder", ["self.hparams", "args.config", "cfg"])
+def test_a_config_that_is_handed_around_is_followed(suggested, holder):
+    found = suggested("data: {path: d/a.xyz}\n", f"open({holder}['data']['path'])", d__a_dot_xyz=1)
+    assert found.data == [{"path": "${data.path}"}]
+
+
 @pytest.mark.parametrize(
     "config",
     [

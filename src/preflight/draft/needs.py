@@ -11,8 +11,7 @@ from preflight.draft.paths import Entry, Suggested
 from preflight.draft.project import Project
 from preflight.draft.settings import Setting, named
 from preflight.quantities import format_size
-from preflight.system import git
-from preflight.system.code import Program
+from preflight.system import credentials, git
 from preflight.system.demands import Demands
 
 # Beside the files, a program holds its libraries, its output and the connections of its workers open.
@@ -28,6 +27,7 @@ SHARED_MEMORY = 32_000_000
 _PORT = re.compile(r"(master|main_process|dist|ddp|rdzv|rendezvous|nccl|torch)_port")
 _GPU_COUNT = re.compile(r"(n|num)?_?gpus?(_count)?|(num_)?devices|nproc_per_node")
 _LAUNCHER = re.compile(r"(LOCAL_|GROUP_)?(RANK|WORLD_SIZE)|MASTER_(ADDR|PORT)|HOME|USER|PATH|PWD|(SLURM|OMPI|CUDA)_\w*")
+_CLIENTS = {"aws": ("boto3.", "s3fs."), "huggingface": ("huggingface_hub.login", "huggingface_hub.HfApi")}
 _PRECISION = ("precision", "dtype", "torch_dtype", "amp_dtype", "mixed_precision")
 _DTYPES = {"bf16": "bfloat16", "bfloat16": "bfloat16", "fp16": "float16", "float16": "float16"}
 
@@ -46,7 +46,7 @@ def of_system(project: Project, suggested: Suggested) -> Entry:
         "ports": _ports(project.settings, demands),
         "commands": [name for name in demands.commands if shutil.which(name)],
         "env": [name for name in demands.variables if os.environ.get(name) and not _LAUNCHER.fullmatch(name)],
-        "credentials": _credentials(project.settings, demands, project.program),
+        "credentials": _credentials(project),
     }
     return {key: value for key, value in needs.items() if value}
 
@@ -102,15 +102,26 @@ def _is_port(value: object) -> bool:
     return str(value).isdecimal() and 0 < int(str(value)) < 65_536
 
 
-def _credentials(settings: Sequence[Setting], demands: Demands, program: Program) -> list[str]:
-    """Return `wandb` where the program surely talks to it, and the config does not keep it from doing so."""
-    is_sure = any(each.name == "wandb" and not each.optional and not each.deferred for each in program.imports)
+def _credentials(project: Project) -> list[str]:
+    """Return whose credentials the program needs: those that are there now, and wandb's where it surely logs in."""
+    calls = project.demands.calls
+    needed = ["wandb"] if _logs_in_to_wandb(project) else []
+    for name, starts in _CLIENTS.items():
+        if any(call.startswith(starts) for call in calls) and credentials.FINDERS[name](project.root):
+            needed.append(name)
+    return needed
+
+
+def _logs_in_to_wandb(project: Project) -> bool:
+    """Tell whether the program surely talks to it, and the config does not keep it from doing so."""
+    imports = project.program.imports
+    is_sure = any(each.name == "wandb" and not each.optional and not each.deferred for each in imports)
     is_off = any(
         any("wandb" in step.lower() for step in setting.steps)
         and (setting.value is False or setting.value in ("offline", "disabled"))
-        for setting in settings
+        for setting in project.settings
     )
-    return ["wandb"] if is_sure and not is_off and "wandb.init" in demands.calls else []
+    return is_sure and not is_off and "wandb.init" in project.demands.calls
 
 
 def _gpu_count(settings: Sequence[Setting], devices: Sequence[str], *, is_named: bool) -> str | int:

@@ -32,6 +32,8 @@ _OUTPUT = re.compile(
 _PATH_NAME = re.compile(r"(.*_)?(path|dir|directory|root|file|folder|data|dataset|csv|train|val|valid|test|weights)")
 _HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
 _NO_PATH = re.compile(r"-?|\d+|.*[\n\0{}%].*|.*://.*|:memory:|/(dev|proc|sys)(/.*)?|.*\.(py|ipynb|sh)", re.DOTALL)
+# What a job reads from elsewhere.
+_URL = re.compile(r"(https?|s3|gs|gcs|abfss?|az|ftp|postgresql(\+\w+)?|mysql(\+\w+)?)://[^\s{}]+$")
 # Free space: what a file of unknown size may need, and what is wanted at least and at most where sizes are not known.
 _UNKNOWN_FILE, _UNKNOWN_LEAST, _UNKNOWN_MOST = 10**7, 10**8, 5 * 10**8
 # A hub's library needs room for what it fetches, and file systems keep some for themselves.
@@ -57,6 +59,8 @@ def suggest_paths(project: Project) -> Suggested:
     suggested = Suggested()
     candidates = find_candidates(project)
     for candidate in candidates:
+        if candidate.is_surely_read and _URL.match(candidate.actual):
+            suggested.data.append({"path": candidate.written})
         if _NO_PATH.fullmatch(candidate.actual) or _is_told_below(candidate, candidates):
             continue
         if not _is_same(project.root / candidate.actual, project.source):
@@ -128,9 +132,11 @@ def _room(candidate: Candidate, path: str) -> Entry:
     saved = [use for use in candidate.made if use.call.rpartition(".")[2].endswith(_SAVES)]
     if not saved:
         return {}
-    usual = _largest_checkpoint(path)
+    earlier = _sizes_of_checkpoints(path)
+    usual = max(earlier, default=0)
     sizes = [use.times * (use.size or usual) for use in saved]
-    free = int(sum(sizes) * _MARGIN)
+    # What an earlier run has left may be written over.
+    free = max(int(sum(sizes) * _MARGIN) - sum(earlier), usual)
     if 0 in sizes:
         count = sum(use.times for use in saved)
         free = max(free, _UNKNOWN_LEAST, min(count * _UNKNOWN_FILE, _UNKNOWN_MOST))
@@ -138,12 +144,11 @@ def _room(candidate: Candidate, path: str) -> Entry:
     return {"free": format_size(free).replace(" ", "")} | ({"inodes": files} if files else {})
 
 
-def _largest_checkpoint(folder: str) -> int:
-    """Return the bytes of the largest checkpoint that an earlier run has left there."""
+def _sizes_of_checkpoints(folder: str) -> list[int]:
+    """Return the bytes of each checkpoint that an earlier run has left there."""
     if not os.path.isdir(folder):
-        return 0
-    files = (each for each in os.scandir(folder) if each.name.endswith(_CHECKPOINTS) and each.is_file())
-    return max((each.stat().st_size for each in files), default=0)
+        return []
+    return [each.stat().st_size for each in os.scandir(folder) if each.name.endswith(_CHECKPOINTS) and each.is_file()]
 
 
 def _data(candidate: Candidate, path: str) -> tuple[Entry | None, int]:

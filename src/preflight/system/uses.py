@@ -22,6 +22,7 @@ _READS = LISTS | {
     "read_feather", "read_table", "read_text", "read_bytes", "load_file", "safe_open", "imread", "ImageFolder",
     "DatasetFolder", "load_from_disk", "from_file", "open_dataset", "open_zarr", "read_image", "read_hdf", "scan_csv",
     "scan_parquet", "open_memmap", "loadmat", "connect",
+    "urlopen", "urlretrieve", "create_engine",
 }
 _WRITES = frozenset({
     "save", "savez", "savez_compressed", "savetxt", "save_file", "save_pretrained", "savefig", "save_to_disk", "imsave",
