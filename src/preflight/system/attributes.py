@@ -101,7 +101,7 @@ def _first_gone(taken: Taken) -> Gone | None:
     steps = [*taken.module.split(".")[1:], *taken.names]
     value: object = sys.modules.get(taken.module.partition(".")[0])
     for step in steps:
-        # What a class has may depend on what was done to it; what only looks like a module makes its names up (torch.ops).
+        # A class may have been given more; what only looks like a module makes its names up (torch.ops).
         module = value
         if not isinstance(module, ModuleType) or getattr(module, "__spec__", None) is None:
             return None
