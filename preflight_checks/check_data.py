@@ -101,8 +101,8 @@ def check_is_readable(entry: Data, root: Path, config: Config) -> Iterator[Findi
     try:
         yield from watched(lambda: list(_look(entry, root)), entry.deadline or config.deadline)
     except NoAnswer as stopped:
-        mount = disk.mount_above(Path(os.path.abspath(stopped.path)))
-        yield _error(entry, "no-answer", **no_answer(stopped.path, stopped.seconds, mount))
+        said = no_answer(stopped.path, stopped.seconds, disk.hanging_at(stopped.path))
+        yield _error(entry, "no-answer", **said)
 
 
 def _look(entry: Data, root: Path) -> Iterator[Finding]:

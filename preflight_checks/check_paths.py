@@ -142,8 +142,8 @@ def check_is_usable(entry: PathEntry, root: Path, config: Config) -> Iterator[Fi
     try:
         yield from watched(lambda: list(_look(entry, root, config)), entry.deadline or config.deadline)
     except NoAnswer as stopped:
-        mount = disk.mount_above(Path(os.path.abspath(stopped.path)))
-        yield _error(entry, "no-answer", **no_answer(stopped.path, stopped.seconds, mount))
+        said = no_answer(stopped.path, stopped.seconds, disk.hanging_at(stopped.path))
+        yield _error(entry, "no-answer", **said)
 
 
 @check()

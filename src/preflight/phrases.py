@@ -28,10 +28,10 @@ def shown(path: str | Path) -> str:
     return str(path) if relative.startswith("..") else relative
 
 
-def no_answer(path: str, seconds: float, mount: object) -> dict[str, str]:
-    """Return message, cause and fix where a file system hangs; `mount` is what is mounted there."""
+def no_answer(path: str, seconds: float, place: str) -> dict[str, str]:
+    """Return message, cause and fix where a file system hangs; `place` is what is mounted there."""
     return {
         "message": f"{shown(path)} hangs: it does not answer within {seconds:.2g} s",
-        "cause": f"{mount} is blocked, as a network file system is whose server is gone or out of reach",
+        "cause": f"{place} is blocked, as a network file system is whose server is gone or out of reach",
         "fix": "Ask whether its server is up and mount it again, or run on another node",
     }

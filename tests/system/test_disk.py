@@ -36,3 +36,11 @@ def test_planned_mounts(tmp_path: Path) -> None:
     assert disk.planned_mount(Path("/data/a"), table) == ""
     assert disk.planned_mount(Path("/"), table) == ""
     assert disk.planned_mount(Path("/data set"), tmp_path / "gone") == ""
+
+
+def test_what_hangs(tmp_path: Path, in_world: Any, misbehaving: Any) -> None:
+    (tmp_path / "server").mkdir()
+    (tmp_path / "data").mkdir()
+    setup = misbehaving(tmp_path / "server", tmp_path / "data", "type:sshfs")
+    assert in_world(setup, disk.hanging_at, f"{tmp_path}/data/a.npy") == f"{tmp_path}/data (fuse.sshfs from server)"
+    assert disk.hanging_at(f"{tmp_path}/link") == "the file system that it leads to"

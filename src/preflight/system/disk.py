@@ -55,6 +55,13 @@ def mount_above(path: Path) -> Mount:
     return max(reversed(on_the_way), key=lambda mount: len(Path(mount.point).parts), default=Mount())
 
 
+def hanging_at(path: str) -> str:
+    """Return in words what hangs where a path does not answer, going by its name alone: links are not followed."""
+    mount = mount_above(Path(os.path.abspath(path)))
+    is_remote = mount.type in NETWORK or mount.type.startswith(("fuse", "autofs"))
+    return str(mount) if is_remote else "the file system that it leads to"
+
+
 def planned_mount(path: Path, table: Path = Path("/etc/fstab")) -> str:
     """Return the mount point at or above `path` that the table lists and where nothing is mounted, else nothing."""
     try:

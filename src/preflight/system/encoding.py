@@ -40,7 +40,10 @@ class Opening:
 def encoding_here() -> str:
     """Return the encoding of `open()` in this process, by the name that Python's codecs give it."""
     name = locale.getpreferredencoding(False)
-    return codecs.lookup(name).name
+    try:
+        return codecs.lookup(name).name
+    except LookupError:
+        return name
 
 
 def first_undecodable(paths: Iterable[str], encoding: str) -> Undecodable | None:
