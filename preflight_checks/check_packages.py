@@ -115,7 +115,7 @@ def check_builds_match(config: Config, root: Path) -> Iterator[Finding]:
                 found=f"{other.name} {other.version}",
                 wanted=f"{other.name} for {_build(torch)}",
                 cause="they come from two package indexes",
-                fix="Install both from the same index, as the selector on pytorch.org writes it",
+                fix="Install both from the same index, as PyTorch's own instructions have it",
             )
 
 
