@@ -17,7 +17,7 @@ from preflight.system.watched import NoAnswer, at, watched
 # A file that Pillow loads all the same is no finding; so many are tried.
 MOST_TRIED = 200
 # Seconds for what has no end marker and must be decompressed, over all files of an entry.
-PATIENCE = 5.0
+PATIENCE = 3.0
 ARCHIVES = {".zip", ".npz"}
 CHECKPOINTS = {".pt", ".pth", ".ckpt", ".bin"}
 # What is wrong with files: what is said of the first, why, and what to do. `{first}` is that file.
@@ -131,7 +131,8 @@ def check_can_be_decoded(entry: Data, root: Path, config: Config) -> Iterator[Fi
             evidence={"files": {each.path: each.problem for each in bad[:10]}, "count": len(bad)},
             **_about(entry, "undecodable"),
         )
-    if huge := [each for each in answers if each.is_huge]:
+    huge = [each for each in answers if each.is_huge]
+    if huge and reading.LIFTS_LIMITS.isdisjoint(_Code(config, root).names):
         some = [(each.path, Flaw("bomb", "image", each.problem)) for each in huge]
         yield _flawed(entry, some, len(paths))
     yield from _not_opened(entry, answers)

@@ -17,9 +17,10 @@ from preflight.system.tables import NoLibrary, Table, Unreadable
 from preflight.system.watched import NoAnswer, watched
 
 # Seconds for what nobody asked for.
-PATIENCE = 5.0
+PATIENCE = 2.0
 CLASSES = {"num_classes", "n_classes", "nclasses", "num_labels", "num_class", "n_class"}
 LABELS = {"label", "labels", "target", "targets", "class", "y", "class_id", "class_label", "label_id"}
+PARTS = {"train", "training", "val", "valid", "validation", "dev", "test"}
 # Where fewer cells than this are missing, that is more likely a mistake than a property of the data.
 FEW = 0.05
 ENCODINGS = "Convert it, or have the program and the entry say another `encoding`"
@@ -61,7 +62,8 @@ def check_hold_what_is_wanted(entry: Data, root: Path, config: Config) -> Iterat
 def _tables_of(entry: Data, root: Path, *, asked: bool) -> Iterator[str]:
     """Give the tables; one that is cut off or empty is the finding of another check."""
     for path in files.walk(files.find(files.resolve(entry.path, root)), (entry.files or Files()).glob):
-        if not tables.is_table(path) and not (asked and path.endswith((".txt", ".npy"))):
+        is_array_of_labels = path.endswith(".npy") and _names_labels(Path(path).stem)
+        if not (tables.is_table(path) or is_array_of_labels or (asked and path.endswith((".txt", ".npy")))):
             continue
         try:
             if Path(path).stat().st_size and structure.flaw_of(path) is None:
@@ -124,7 +126,7 @@ class _Reading:
         return [self.columns[name] for name in dict.fromkeys(names)]
 
     def _is_label(self, name: str) -> bool:
-        return bool(self.classes[1]) and name.lower() in LABELS
+        return bool(self.classes[1]) and _names_labels(name)
 
     def _judge_head(self, table: Table) -> Iterator[Finding]:
         wanted = [*self.entry.columns, *(name for name in self.entry.values if name not in self.entry.columns)]
@@ -296,6 +298,11 @@ class _Reading:
     def _say(self, name: str, message: str, *, say: Any = error, **more: Any) -> Finding:
         found: Finding = say(message, id=f"tables.{name}", file=self.entry.at.file, line=self.entry.at.line, **more)
         return found
+
+
+def _names_labels(name: str) -> bool:
+    """Tell whether a column or an array is called `label`, `y_train` or the like."""
+    return bool(words := set(name.lower().split("_")) - PARTS) and (name.lower() in LABELS or words <= LABELS)
 
 
 def _class_count(experiment: Mapping[str, Any]) -> tuple[str, int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -249,6 +250,16 @@ def test_labels_in_parquet(judge: Any) -> None:
     assert only(judge("a.parquet", experiment={"num_classes": 10})).id == "tables.label-range"
     pa.parquet.write_table(pa.table({"x": [0.5] * 2000, "label": [each - 1 for each in LABELS]}), "a.parquet")
     assert not judge("a.parquet", experiment={"num_classes": 10})
+
+
+def test_an_array_of_labels(judge: Any) -> None:
+    np.save("y_train.npy", np.array(LABELS))
+    finding = only(judge("y_train.npy", experiment={"num_classes": 10}))
+    assert finding.id == "tables.label-range"
+    np.save("y_train.npy", np.array(LABELS) - 1)
+    assert not judge("y_train.npy", experiment={"num_classes": 10})
+    np.save("x_train.npy", np.array(LABELS))
+    assert not judge("x_train.npy", experiment={"num_classes": 10})
 
 
 def test_a_library_that_is_not_installed_is_said(judge: Any, monkeypatch: pytest.MonkeyPatch) -> None:

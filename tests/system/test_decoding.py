@@ -89,7 +89,7 @@ def test_many_at_once_in_order(tmp_path: Path) -> None:
 
 
 def test_an_image_that_explodes(tmp_path: Path) -> None:
-    Image.new("1", (30_000, 30_000)).save(tmp_path / "a.png")
+    Image.new("1", (13_400, 13_400)).save(tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size < 200_000
     assert decode(str(tmp_path / "a.png")).is_huge
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import h5py
-import numpy
+import numpy as np
 import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
@@ -25,7 +25,7 @@ from safetensors.numpy import save_file
 
 from preflight.system.structure import flaw_of
 
-NOISE = numpy.random.default_rng(3).integers(0, 255, (48, 48, 3), dtype=numpy.uint8)
+NOISE = np.random.default_rng(3).integers(0, 255, (48, 48, 3), dtype=np.uint8)
 TABLE = pa.table({"x": list(range(2000)), "label": [each % 3 for each in range(2000)]})
 ROWS = [{"id": number, "text": "word " * 9} for number in range(300)]
 
@@ -86,8 +86,8 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "a.wav": write_wave,
     "a.zip": write_zip,
     "a.pt": write_zip,
-    "a.npz": lambda path: numpy.savez(path, x=NOISE, y=NOISE),
-    "a.npy": lambda path: numpy.save(path, NOISE),
+    "a.npz": lambda path: np.savez(path, x=NOISE, y=NOISE),
+    "a.npy": lambda path: np.save(path, NOISE),
     "a.tar": write_tar,
     "a.h5": write_hdf5,
     "a.sqlite": write_database,
@@ -181,17 +181,17 @@ def test_what_is_odd_and_whole(name: str, change: Callable[[bytes], bytes], tmp_
 
 def test_arrays_of_other_kinds(tmp_path: Path) -> None:
     arrays = [
-        numpy.asfortranarray(NOISE),
-        numpy.array(["a", "bcd"]),
-        numpy.array(3.5),
-        numpy.zeros((0, 4)),
-        numpy.array([("x", 1)], dtype=[("name", "U8"), ("age", "i4")]),
-        numpy.array(["2020-01-01"], dtype="M8[D]"),
+        np.asfortranarray(NOISE),
+        np.array(["a", "bcd"]),
+        np.array(3.5),
+        np.zeros((0, 4)),
+        np.array([("x", 1)], dtype=[("name", "U8"), ("age", "i4")]),
+        np.array(["2020-01-01"], dtype="M8[D]"),
     ]
     for number, array in enumerate(arrays):
-        numpy.save(tmp_path / f"{number}.npy", array)
+        np.save(tmp_path / f"{number}.npy", array)
         assert flaw_of(str(tmp_path / f"{number}.npy")) is None
-    numpy.save(tmp_path / "a.npy", numpy.array([{"a": 1}], dtype=object), allow_pickle=True)
+    np.save(tmp_path / "a.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     assert flaw_of(str(tmp_path / "a.npy")) is None
 
 

@@ -22,6 +22,7 @@ MAPS_LABELS = frozenset({
 NAMES_DELIMITER = frozenset({"sep", "delimiter", "Sniffer", "delim_whitespace", "dialect", "separator"})
 NAMES_ENCODING = frozenset({"encoding", "encoding_errors", "errors"})
 MENDS_IMAGES = frozenset({"LOAD_TRUNCATED_IMAGES"})
+LIFTS_LIMITS = frozenset({"MAX_IMAGE_PIXELS"})
 TRUSTS_CHECKPOINTS = frozenset({"add_safe_globals", "safe_globals"})
 _LABELS = {"y", "ys", "label", "labels", "target", "targets", "lab", "cls", "classes"}
 # fmt: on

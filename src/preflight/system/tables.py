@@ -5,11 +5,10 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import itertools
 import json
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from preflight.system.watched import at
 
 ROWS_AT_ONCE = 4096
 LONGEST_LINE = 1 << 24
+BLOCK = 1 << 20
 _BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _ARROW = {".parquet", ".arrow", ".feather"}
 _TEXTS = {".csv", ".tsv", ".txt", ".jsonl", ".ndjson"}
@@ -112,35 +112,41 @@ def _suffix(path: str) -> str:
 
 
 def _open_delimited(text: _Text) -> Table:
-    lines = text.lines()
-    head = next(lines, "")
-    delimiter = "\t" if _suffix(text.path) == ".tsv" else _delimiter_of(head)
-    columns = next(csv.reader(itertools.chain([head], itertools.islice(lines, 9)), delimiter=delimiter), [])
-    lines.close()
+    head = next(text.blocks(), "")
+    delimiter = "\t" if _suffix(text.path) == ".tsv" else _delimiter_of(head.partition("\n")[0])
+    columns = tuple(name.strip() for name in next(_rows(head, delimiter), []))
     ragged = Ragged()
 
     def chunks(names: Sequence[str]) -> Iterator[tuple[int, list[Sequence[Any]]]]:
-        places = [found.index(name) for name in names]
-        csv.field_size_limit(LONGEST_LINE)
-        rows = csv.reader(text.lines(), delimiter=delimiter)
-        next(rows, None)
-        # Only what is asked for is held: a row may be long.
-        picked = (_picked(row, places, len(found), ragged, number) for number, row in enumerate(filter(None, rows), 1))
-        for first, some in _in_chunks(picked):
-            yield first, [some, *([row[place] for row in some] for place in range(len(places)))]
+        places, first = [columns.index(name) for name in names], 0
+        for block in text.blocks():
+            rows = [row for row in _rows(block, delimiter) if row]
+            if set(map(len, rows)) - {len(columns)}:
+                _note_ragged(ragged, first, rows, len(columns))
+            # The first of all is the header.
+            some = rows if first else rows[1:]
+            yield max(first, 1), [some, *([row[place] for row in some] for place in places)]
+            first = max(first, 1) + len(some)
 
-    found = tuple(name.strip() for name in columns)
-    return Table(path=text.path, columns=found, chunks=chunks, delimiter=delimiter, mark=text.mark, ragged=ragged)
+    return Table(path=text.path, columns=columns, chunks=chunks, delimiter=delimiter, mark=text.mark, ragged=ragged)
 
 
-def _picked(row: list[str], places: Sequence[int], width: int, ragged: Ragged, number: int) -> list[str]:
-    """Return the cells at some places, and note a row that is too long or too short; what it lacks is empty."""
-    if len(row) != width:
-        if not ragged.count:
-            ragged.row, ragged.cells = number, len(row)
-        ragged.count += 1
-        row.extend([""] * (width - len(row)))
-    return [row[place] for place in places]
+def _rows(block: str, delimiter: str) -> Iterator[list[str]]:
+    csv.field_size_limit(2 * LONGEST_LINE)
+    try:
+        yield from csv.reader(io.StringIO(block, newline=""), delimiter=delimiter)
+    except csv.Error as problem:
+        raise Unreadable("bad-row", f"cannot be read: {problem}") from None
+
+
+def _note_ragged(ragged: Ragged, first: int, rows: list[list[str]], width: int) -> None:
+    """Count the rows that are too long or too short, and fill up the short ones."""
+    for number, row in enumerate(rows, first):
+        if len(row) != width:
+            if not ragged.count:
+                ragged.row, ragged.cells = number, len(row)
+            ragged.count += 1
+            row.extend([""] * (width - len(row)))
 
 
 def _delimiter_of(head: str) -> str:
@@ -246,20 +252,34 @@ class _Text:
         if self.encoding == "utf-8":
             self.encoding = "utf-8-sig"
 
-    def lines(self) -> Generator[str, None, None]:
-        """Give the lines, none longer than memory likes; raises Unreadable where bytes are of another encoding."""
+    def blocks(self) -> Iterator[str]:
+        """Give the text in pieces that end with a line, outside of quotes unless that goes on for too long.
+
+        Raises Unreadable where bytes are of another encoding or no line ends.
+        """
+        rest = ""
         with open_text(self.path) as stream:
             text = io.TextIOWrapper(stream, encoding=self.encoding, errors=self.errors, newline="")
             try:
-                while line := text.readline(LONGEST_LINE):
-                    if len(line) == LONGEST_LINE and not line.endswith("\n"):
+                while piece := text.read(BLOCK):
+                    rest += piece
+                    end = max(rest.rfind("\n"), rest.rfind("\r", 0, -1)) + 1
+                    if not end and len(rest) > LONGEST_LINE:
                         raise Unreadable("bad-row", f"has a line of more than {LONGEST_LINE:,} characters")
-                    yield line
+                    if end and (len(rest) > LONGEST_LINE or rest.count('"', 0, end) % 2 == 0):
+                        yield rest[:end]
+                        rest = rest[end:]
             except UnicodeError:
                 raise _not_in_encoding(self.path, self.encoding.removesuffix("-sig")) from None
             finally:
                 with suppress(ValueError):
                     text.detach()
+        if rest:
+            yield rest
+
+    def lines(self) -> Iterator[str]:
+        """Give the lines."""
+        return (line for block in self.blocks() for line in io.StringIO(block))
 
 
 def _not_in_encoding(path: str, encoding: str) -> Unreadable:
