@@ -13,6 +13,7 @@ import wave
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import h5py
 import numpy as np
@@ -25,6 +26,7 @@ from safetensors.numpy import save_file
 
 from preflight.system.structure import flaw_of
 
+KINDS = {"truncated", "damaged", "zeros", "stub", "wrong-format", "other-suffix"}
 NOISE = np.random.default_rng(3).integers(0, 255, (48, 48, 3), dtype=np.uint8)
 TABLE = pa.table({"x": list(range(2000)), "label": [each % 3 for each in range(2000)]})
 ROWS = [{"id": number, "text": "word " * 9} for number in range(300)]
@@ -240,3 +242,16 @@ def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(pickle.dumps(Bomb()) + b"x")
         flaw_of(str(tmp_path / name))
     assert not (tmp_path / "harmed").exists()
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_whatever_bytes_there_are_the_answer_is_a_flaw_or_none(name: str, tmp_path: Path) -> None:
+    content, random = whole(name, tmp_path), Random(name)
+    for _ in range(60):
+        changed = bytearray(content)
+        for _ in range(random.choice([1, 5, 40])):
+            place = random.choice([random.randrange(len(changed)), random.randrange(64), -random.randrange(1, 64)])
+            changed[place] = random.choice([0, 1, 255, random.randrange(256)])
+        (tmp_path / name).write_bytes(changed[: random.choice([len(changed), random.randrange(len(changed))])])
+        flaw = flaw_of(str(tmp_path / name))
+        assert flaw is None or flaw.kind in KINDS

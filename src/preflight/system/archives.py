@@ -64,7 +64,7 @@ def read_zip(path: str) -> None:
             try:
                 with archive.open(member) as stream:
                     _drain(stream)
-            except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as problem:
+            except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, OverflowError) as problem:
                 raise Unreadable(f"its member {member.filename}: {problem}") from None
             except (NotImplementedError, RuntimeError):  # a compression that this Python does not have
                 continue

@@ -54,7 +54,7 @@ def _is_usual(file: Opened, suffix: str) -> bool:
         return False
     try:
         return not usual[1](file)
-    except (Damaged, struct.error, IndexError):
+    except (Damaged, struct.error, IndexError, ValueError, OverflowError):
         return False
 
 
@@ -86,6 +86,8 @@ def _flaw_within(file: Opened, name: str) -> Flaw | None:
         return Flaw("damaged", name, str(problem))
     except (struct.error, IndexError):
         return Flaw("truncated", name, "it ends within its header")
+    except (ValueError, OverflowError):
+        return Flaw("damaged", name, "its header has something else in place of a number")
     return Flaw("truncated", name, missing) if missing else None
 
 

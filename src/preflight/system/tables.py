@@ -176,25 +176,7 @@ def _objects(text: _Text) -> Iterator[dict[str, Any]]:
 
 
 def _open_arrow(path: str) -> Table:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet
-    except ImportError:
-        raise NoLibrary("pyarrow") from None
-    reads = [pa.ipc.open_file, pa.ipc.open_stream]
-    if Path(path).suffix.lower() == ".parquet":
-        reads = [pa.parquet.ParquetFile]
-    file: Any = None
-    problems = []
-    for open_file in reads:
-        try:
-            file = open_file(path if open_file is pa.parquet.ParquetFile else pa.memory_map(path))
-            break
-        except (pa.ArrowException, OSError) as problem:
-            problems.append(str(problem))
-    if file is None:
-        raise Unreadable("undecodable", "cannot be read", cause=problems[0])
-    schema = getattr(file, "schema_arrow", None) or file.schema
+    file, columns = _arrow_file(path)
 
     def chunks(names: Sequence[str]) -> Iterator[tuple[int, list[Sequence[Any]]]]:
         first = 1
@@ -202,11 +184,29 @@ def _open_arrow(path: str) -> Table:
             for batch in _batches(file, names):
                 yield first, [range(batch.num_rows), *(batch.column(name).to_pylist() for name in names)]
                 first += batch.num_rows
-        except (pa.ArrowException, OSError) as problem:
+        except Exception as problem:  # noqa: BLE001 - whatever a broken file makes it raise
             raise Unreadable("undecodable", f"cannot be read after row {first - 1}", cause=str(problem)) from None
 
     rows = file.metadata.num_rows if hasattr(file, "schema_arrow") else None
-    return Table(path=path, columns=tuple(schema.names), chunks=chunks, rows=rows)
+    return Table(path=path, columns=columns, chunks=chunks, rows=rows)
+
+
+def _arrow_file(path: str) -> tuple[Any, tuple[str, ...]]:
+    """Return a reader of a Parquet file, an Arrow file or an Arrow stream, and the names of the columns."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet
+    except ImportError:
+        raise NoLibrary("pyarrow") from None
+    is_parquet = Path(path).suffix.lower() == ".parquet"
+    problems = []
+    for read_file in [pa.parquet.ParquetFile] if is_parquet else [pa.ipc.open_file, pa.ipc.open_stream]:
+        try:
+            file = read_file(path if is_parquet else pa.memory_map(path))
+            return file, tuple((file.schema_arrow if is_parquet else file.schema).names)
+        except Exception as problem:  # noqa: BLE001 - whatever a broken file makes it raise
+            problems.append(str(problem))
+    raise Unreadable("undecodable", "cannot be read", cause=problems[0])
 
 
 def _batches(file: Any, names: Sequence[str]) -> Iterator[Any]:
@@ -226,7 +226,7 @@ def _open_array(path: str) -> Table:
         raise NoLibrary("numpy") from None
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as problem:
+    except Exception as problem:  # noqa: BLE001 - whatever a broken file makes it raise
         raise Unreadable("undecodable", "cannot be read", cause=str(problem)) from None
 
     def chunks(names: Sequence[str]) -> Iterator[tuple[int, list[Sequence[Any]]]]:
