@@ -75,6 +75,8 @@ def test_conda_gets_what_pip_gets() -> None:
     environment = yaml.safe_load((REPOSITORY / "environment.yml").read_text(encoding="utf-8"))
     conda = {str(Requirement(line)).lower() for line in environment["dependencies"]}
     pip = {str(Requirement(line)).lower() for line in PYPROJECT["dependencies"]}
+    # There the bare name is the C library.
+    conda = {line.removeprefix("python-") for line in conda}
     assert conda == pip | {f"python{PYPROJECT['requires-python']}"}
 
 

@@ -211,3 +211,28 @@ def test_stage_that_falls_silent_is_given_up(project: Any) -> None:
     assert time.monotonic() - began < 1 + 5 + 3
     assert result.status is Status.BROKEN
     assert "silent for too long" in result.reason
+
+
+@pytest.mark.parametrize("name", ["random", "yaml", "tempfile", "packaging"])
+def test_experiment_with_a_module_that_preflight_needs(project: Any, name: str) -> None:
+    """What the experiment has imported under such a name is the experiment's, and preflight goes on with its own."""
+    module(project.folder, name, "VALUE = 'of the project'")
+    project.checks(
+        "mine", f"import {name}\n@check(needs='{name}')\ndef check_mine(): assert {name}.VALUE == 'of the project'"
+    )
+    project.checks("ours", "def check_ours(scratch, tmp_path): ...")
+    report = project.run(f"imports: [{name}]", only=("mine", "ours"))
+    assert {each.check: each.status for each in report.results} == {"mine.mine": "PASSED", "ours.ours": "PASSED"}, (
+        report
+    )
+
+
+def test_relative_entry_of_pythonpath_hides_nothing(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stray yaml on a relative PYTHONPATH does not reach preflight."""
+    stray = project.folder / "stray" / "yaml"
+    stray.mkdir(parents=True)
+    (stray / "__init__.py").write_text("raise ImportError('stray')")
+    monkeypatch.chdir(project.folder)
+    monkeypatch.setenv("PYTHONPATH", "stray")
+    project.checks("mine", "def check_mine(): ...")
+    assert [each.status for each in project.run(only=("mine",)).results] == [Status.PASSED]

@@ -68,7 +68,8 @@ class Local:
             )
         except OSError as problem:
             raise UserError(
-                f"the job's interpreter {python} cannot be started: {problem.strerror}", where="preflight.python"
+                f"the job's interpreter {python or sys.executable} cannot be started: {problem.strerror}",
+                where="preflight.python",
             ) from None
 
     def ask(self, request: Mapping[str, Any]) -> None:

@@ -50,7 +50,7 @@ class AnswerPlugin:
 
         self.send = send
         try:
-            with item.config.stash[CONTEXT].path_for(item.path):
+            with item.config.stash[CONTEXT].as_the_job(item.path):
                 reports = runtestprotocol(item, nextitem=None, log=False)
         except (KeyboardInterrupt, pytest.exit.Exception) as problem:
             send({"outcome": {"status": Status.BROKEN, "reason": _raised("call", problem)}})

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
+# What preflight itself imports, apart from the standard library.
+NEEDED = ("yaml", "packaging", "pytest", "_pytest", "pluggy", "iniconfig", "psutil", "pynvml", "preflight")
+
+
 class Lender:
     """Finds the modules that preflight itself needs where preflight is installed, and no others."""
 
@@ -106,10 +110,32 @@ def import_one(name: str, seconds: float, trace: int) -> dict[str, object]:
     return facts
 
 
+def foreign_folders(root: str) -> list[str]:
+    """Return the folders that the project and PYTHONPATH put on `sys.path`."""
+    return [os.path.abspath(entry) for entry in (root, *os.environ.get("PYTHONPATH", "").split(os.pathsep)) if entry]
+
+
+def set_aside(root: str) -> dict[str, ModuleType]:
+    """Take out of `sys.modules`, and return, what such folders gave for a name that preflight needs itself.
+
+    A project's own `random.py` is there as `random` once the experiment has imported it.
+    """
+    foreign = tuple(os.path.join(folder, "") for folder in foreign_folders(root))
+    needed = {*NEEDED, *sys.stdlib_module_names}
+    tops = {
+        name
+        for name in needed & sys.modules.keys()
+        if (file := getattr(sys.modules[name], "__file__", None) or "").startswith(foreign)
+        and "site-packages" not in file
+    }
+    return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in tops}
+
+
 def put_tools_first(root: str) -> None:
     """Order `sys.path` so that no file of the project and no entry of PYTHONPATH hides what preflight imports."""
-    foreign = {root, "", *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))}
-    sys.path[:] = [entry for entry in sys.path if entry not in foreign] + [e for e in sys.path if e in foreign and e]
+    foreign = foreign_folders(root)
+    last = [entry for entry in sys.path if entry and os.path.abspath(entry) in foreign]
+    sys.path[:] = [entry for entry in sys.path if entry and entry not in last] + last
 
 
 def lend(text: str) -> None:
@@ -161,10 +187,11 @@ def main() -> None:
         order += piece
     as_the_job = list(sys.path)
     put_tools_first(root)
+    aside = set_aside(root)
     lend(lent)
     from preflight.worker.process import serve
 
-    serve(order, int(answers), as_the_job, went, attempt)
+    serve(order, int(answers), as_the_job, went, attempt, aside)
 
 
 if __name__ == "__main__":

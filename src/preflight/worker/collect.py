@@ -30,8 +30,8 @@ from preflight.words import Terms, terms_of
 class Context:
     """What the checks of one session share: the config, the folder for scratch, how imports went, where this is.
 
-    `trusted` is the folder of the built-in checks; the checks of others see `path` as `sys.path`, which is as the job
-    has it.
+    `trusted` is the folder of the built-in checks, which need no trial. `path` and `modules` are what the job has in
+    `sys.path` and `sys.modules` where preflight has it otherwise; checks in the folder `shielded` never see that.
     """
 
     config: Config
@@ -39,28 +39,36 @@ class Context:
     place: str = "local"
     imported: dict[str, Imported] = field(default_factory=dict)
     trusted: Path | None = None
+    shielded: Path | None = None
     path: Sequence[str] = ()
+    modules: Mapping[str, types.ModuleType] = field(default_factory=dict)
 
     @contextmanager
-    def path_for(self, file: Path) -> Iterator[None]:
-        """Have `sys.path` as it is to be for the checks in `file`."""
-        before = list(sys.path)
-        if self.path and file.parent != self.trusted:
-            sys.path[:] = self.path
+    def as_the_job(self, file: Path | None = None) -> Iterator[None]:
+        """Have `sys.path` and `sys.modules` as the job has them, unless the checks in `file` are shielded from that."""
+        if file is not None and file.parent == self.shielded:
+            yield
+            return
+        path, modules = list(sys.path), {name: sys.modules.pop(name, None) for name in self.modules}
+        sys.path[:] = self.path or path
+        sys.modules.update(self.modules)
         yield
-        sys.path[:] = before
+        sys.path[:] = path
+        for name, module in modules.items():
+            del sys.modules[name]
+            if module is not None:
+                sys.modules[name] = module
 
 
 CONTEXT = pytest.StashKey[Context]()
 PLANNED = pytest.StashKey[Planned]()
-_REPORTED = pytest.StashKey[Result]()
 
 
 class CheckFile(pytest.Module):
     """One `check_*.py`, as a collector whose module belongs to no package of the user's."""
 
     def _getobj(self) -> types.ModuleType:
-        with self.config.stash[CONTEXT].path_for(self.path):
+        with self.config.stash[CONTEXT].as_the_job(self.path):
             return load(self.path, self.config)
 
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from preflight.system.kernel import adopt_orphans
@@ -44,7 +45,8 @@ def work(path: Sequence[str]) -> None:
 
         voice = Voice(wire)
         config = _config(request)
-        context = Context(config, Path(scratch), request.place, trusted=discovery.builtin())
+        builtin = discovery.builtin()
+        context = Context(config, Path(scratch), request.place, trusted=builtin, shielded=builtin)
         front = Front(replace(request, scratch=scratch), config, voice, context, stage)
         context.path = path if sys.flags.safe_path else [str(config.root), *path]
         code = host(front)
@@ -53,13 +55,18 @@ def work(path: Sequence[str]) -> None:
     os._exit(0)
 
 
-def serve(
-    order: bytes, answers: int, path: Sequence[str], went: Mapping[str, Mapping[str, Any]], attempt: Attempt
+def serve(  # noqa: PLR0913, PLR0917 - all that `boot` knows
+    order: bytes,
+    answers: int,
+    path: Sequence[str],
+    went: Mapping[str, Mapping[str, Any]],
+    attempt: Attempt,
+    aside: Mapping[str, ModuleType],
 ) -> NoReturn:
     """Go on as the session of the stage, once the modules are imported; called by `boot`.
 
     `went` says how the imports of this process went, and `attempt` imports one more; the order names those that are
-    left out since they kill it.
+    left out since they kill it. `aside` are modules of the experiment's whose names preflight needs for its own.
     """
     from preflight import discovery
     from preflight.worker.collect import Context
@@ -69,14 +76,15 @@ def serve(
     told = json.loads(order)
     request = Request(**told["request"])
     config = _config(request)
-    context = Context(config, Path(request.scratch), request.place, trusted=discovery.builtin())
-    sys.path[:] = path
+    context = Context(
+        config, Path(request.scratch), request.place, trusted=discovery.builtin(), path=path, modules=aside
+    )
     for name, outcome in told["known"].items():
         context.imported[name] = Imported(name=name, outcome=Outcome(outcome))
     for name, facts in went.items():
         context.imported[name] = Imported.from_facts({**facts, "name": name})
-    for name in told["needs"]:
-        if name not in context.imported:
+    with context.as_the_job():
+        for name in {*told["needs"]} - context.imported.keys():
             context.imported[name] = Imported.from_facts({**attempt(name, config.deadline), "name": name})
     served = Served(request, config, Voice(answers), context)
     served.ends = (answers, 2)

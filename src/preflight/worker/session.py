@@ -158,7 +158,8 @@ def host(session: Session) -> int:
         os.environ.pop(name, None)
     switched_off = [word for name in _UNWANTED for word in ("-p", f"no:{name}")]
     keyword = ["-k", session.request.keyword] if session.request.keyword else []
-    rootdir = f"--rootdir={session.config.root}"
+    # Not the project's root: pytest would expand a `$NAME` in it.
+    rootdir = f"--rootdir={os.sep}"
     plugins = [CheckPlugin(session.context), fixtures, session.answers, session]
     return int(pytest.main([*_ARGUMENTS, *switched_off, rootdir, *keyword], plugins=plugins))
 
