@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from preflight.config import Config, Seeds
-from preflight.worker.fixtures import ChildFailed
 from preflight.isolation.children import How, run
 from preflight.model import Finding, Status
 from preflight.testing import run_check
+from preflight.worker.fixtures import ChildFailed
 
 
 @pytest.fixture(scope="session")

@@ -22,12 +22,13 @@ class Outcome(StrEnum):
 class Imported:
     """How one module's import went in the stage.
 
-    `seconds` is what it added after the imports before it; `origin` is the file it came from. MISSING: `missing` is the name
-    that was not found (the module itself, or one that it imports). RAISED and MISSING: `error` is `Type: message`,
-    `traceback` Python's, `file` and `line` the innermost frame outside importlib. DIED: `signal` (0 where it called exit), `exit_code`, `traceback` the
-    stack that faulthandler left. HUNG: `traceback` the stack when the deadline passed. `brought` are the top-level
-    modules that this import brought with it, each with its file (empty for built-in ones and namespace packages); `cpu_seconds` is the
-    processor time within `seconds`. `output` is what it printed.
+    `seconds` is what it added after the imports before it; `origin` is the file it came from. MISSING: `missing` is
+    the name that was not found (the module itself, or one that it imports). RAISED and MISSING: `error` is `Type:
+    message`, `traceback` Python's, `file` and `line` the innermost frame outside importlib. DIED: `signal` (0 where
+    it called exit), `exit_code`, `traceback` the stack that faulthandler left. HUNG: `traceback` the stack when the
+    deadline passed. `brought` are the top-level modules that this import brought with it, each with its file (empty
+    for built-in ones and namespace packages); `cpu_seconds` is the processor time within `seconds`. `output` is what
+    it printed.
     """
 
     name: str
