@@ -3,16 +3,20 @@
 import errno
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from shlex import quote
 
-from preflight import Finding, check, error, info, warning
+from preflight import Finding, Severity, check, error, info, warning
 from preflight.config import Config, Data, Files
 from preflight.phrases import counted, in_a_row, no_answer, shown
 from preflight.system import disk, files, locking, processes
 from preflight.system.files import Kind, Scan, Seen
 from preflight.system.watched import NoAnswer, watched
+
+# Whoever drops one bad file of thousands trains on the rest; a shard is more than one in a hundred.
+NEARLY_ALL = 0.99
 
 # What is wrong with a file: the id, what is said of it, why, and what to do. `{first}` is the first such file.
 BAD_FILES = {
@@ -86,7 +90,7 @@ def check_is_readable(entry: Data, root: Path, config: Config) -> Iterator[Findi
         data.wrong-kind       a file where a folder is wanted, or the other way round
         data.empty-folder     the folder holds nothing, often because no file system is mounted there
         data.no-match         files are there, but none that the pattern matches
-        data.count            fewer or more files than `files:` says
+        data.count            fewer or more files than `files:` says; a warning where less than one in a hundred is missing
         data.permission       files that this user may not read
         data.stale-handle     files that the server of a network file system no longer knows
         data.read-error       files that the file system fails to read
@@ -159,7 +163,8 @@ def _judge(entry: Data, seen: Seen, scan: Scan) -> Iterator[Finding]:
     if not scan.files and least != 0:
         yield _nothing(entry, seen)
     elif least is not None and scan.files < least:
-        yield _count(entry, scan.files, f"at least {least:,}", "Fetch the rest, or correct `min`")
+        missing = _count(entry, scan.files, f"at least {least:,}", "Fetch the rest, or correct `min`")
+        yield replace(missing, severity=Severity.WARNING) if scan.files > NEARLY_ALL * least else missing
     elif most is not None and scan.files > most:
         yield _count(entry, scan.files, f"at most {most:,}", "Remove what does not belong there, or correct `max`")
     for trouble, paths in scan.bad.items():

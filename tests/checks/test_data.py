@@ -187,6 +187,12 @@ def test_the_number_of_files(files: Files, wanted: str, tmp_path: Path, judge: A
     assert not judge(files=Files(min=3, max=3))
 
 
+def test_a_file_of_many_that_is_missing_is_a_warning(tmp_path: Path, judge: Any) -> None:
+    write(tmp_path, *(f"data/{number}" for number in range(200)))
+    assert only(judge(files=Files(min=201))).severity == "warning"
+    assert only(judge(files=Files(min=203))).severity == "error"
+
+
 def test_files_of_another_user(tmp_path: Path, checks: ModuleType, in_world: Any) -> None:
     write(tmp_path, *[f"data/{number}.png" for number in range(20)])
     for number in (3, 7, 11):
