@@ -90,7 +90,7 @@ def check_is_readable(entry: Data, root: Path, config: Config) -> Iterator[Findi
         data.wrong-kind       a file where a folder is wanted, or the other way round
         data.empty-folder     the folder holds nothing, often because no file system is mounted there
         data.no-match         files are there, but none that the pattern matches
-        data.count            fewer or more files than `files:` says; a warning where less than one in a hundred is missing
+        data.count            fewer or more files than `files:` says (a warning where fewer than 1 % are missing)
         data.permission       files that this user may not read
         data.stale-handle     files that the server of a network file system no longer knows
         data.read-error       files that the file system fails to read

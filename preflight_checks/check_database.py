@@ -7,8 +7,8 @@ from shlex import quote
 import pytest
 
 from preflight import Finding, check, error, warning
+from preflight.causes.network import explain_unreached
 from preflight.config import Data
-from preflight.network_causes import explain_unreached
 from preflight.phrases import without_secrets
 from preflight.system import databases, disk, network, processes
 from preflight.system.databases import Database, NotInstalled, State

@@ -8,8 +8,8 @@ from pathlib import Path
 from shlex import quote
 
 from preflight import Finding, check, error, warning
+from preflight.causes.network import explain_unreached
 from preflight.config import Data
-from preflight.network_causes import explain_unreached
 from preflight.phrases import in_a_row, without_secrets
 from preflight.system import hub, network, web
 from preflight.system.hub import Cached, Held

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from preflight import Finding, check, error, warning
+from preflight.causes.network import explain_unreached
 from preflight.config import Data
-from preflight.network_causes import explain_unreached
 from preflight.phrases import counted, in_a_row, without_secrets
 from preflight.system import network, stores, web
 from preflight.system.stores import Refused, Stored

@@ -117,7 +117,7 @@ def is_stub(path: str, content: bytes) -> bool:
 
 
 def mistaken_format(path: str, start: bytes) -> tuple[str, bool]:
-    """Return the format in place of the one that the suffix stands for, empty if it is not known, and whether readers mind.
+    """Return the format in place of the one that the suffix stands for, empty if unknown, and whether readers mind.
 
     Readers of images look at the first bytes and not at the suffix; those of sounds and videos know more formats.
     """
