@@ -277,3 +277,10 @@ def test_what_is_written_is_measured(uses, text, made):
     head = "import os, torch\nimport numpy as np\nm = torch.nn.Linear(16, 16)\no = torch.optim.Adam(m)\n"
     found = [use for use in uses(head + text) if use.act is Act.WRITE]
     assert [(use.times, use.size) for use in found] == [made]
+
+
+def test_functions_that_all_call_each_other_end(uses):
+    calls = "".join(f"        f{number}(path)\n" for number in range(60))
+    text = "".join(f"def f{number}(path):\n    for i in range(2):\n{calls}" for number in range(60))
+    found = uses(f"{text}def g(path):\n    open(path, 'w')\n    f0(path)\ng(cfg['a'])")
+    assert [(use.certain, use.times) for use in found] == [(True, 1)]

@@ -14,7 +14,6 @@ from preflight.system.flow import Flow
 FLOAT = 4
 # What Adam keeps beside each parameter: two averages.
 ADAM = 2
-_DEEPEST = 3
 # What makes more than any check should be asked for is a misreading.
 _MOST = 1 << 50
 
@@ -42,6 +41,7 @@ class Amounts:
     def __init__(self, flow: Flow, value_of: Callable[[tuple[str, ...]], object]) -> None:
         self.flow = flow
         self._value_of = value_of
+        self._times: dict[object, int] = {}
 
     def number(self, node: ast.AST | None, event: Event) -> int | None:
         """Return the whole number that an expression surely is."""
@@ -67,19 +67,21 @@ class Amounts:
         found = _OPERATORS[type(sign)](left, right)
         return found if abs(found) < _MOST else None
 
-    def repetitions(self, event: Event, depth: int = 0) -> int:
+    def repetitions(self, event: Event) -> int:
         """Return how often the program comes to a place at least, by the loops whose length is known."""
-        times = 1
-        for loop in event.loops:
-            times *= max(self._length(loop) or 1, 1)
+        times = math.prod(max(self._length(loop) or 1, 1) for loop in event.loops)
         start = event.loops[0].conditions if event.loops else event.conditions
         for condition in event.conditions[len(start) :]:
             times = times // step if (step := self._step(condition, event)) else 1
-        function = event.scopes[0]
-        callers = self.flow.callers.get(id(function), [])
-        if callers and depth < _DEEPEST:
-            times *= max(self.repetitions(caller, depth + 1) for caller in callers)
-        return min(max(times, 1), _MOST)
+        return min(max(times, 1) * self._repetitions_of(event.scopes[0]), _MOST)
+
+    def _repetitions_of(self, function: object) -> int:
+        if function not in self._times:
+            # A function that calls itself is counted once.
+            self._times[function] = 1
+            callers = self.flow.callers.get(id(function), [])
+            self._times[function] = max((self.repetitions(caller) for caller in callers), default=1)
+        return self._times[function]
 
     def _length(self, loop: Event) -> int | None:
         match loop.node:

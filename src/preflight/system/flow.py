@@ -15,7 +15,6 @@ from preflight.system.strings import MOST_ORIGINS, Origin, Part, Variable, conca
 
 ROUNDS = 5
 _DEEPEST = 30
-_FARTHEST = 8
 
 # Calls by the last part of their name.
 # fmt: off
@@ -33,6 +32,8 @@ _HOOKS = frozenset({
 })
 # fmt: on
 
+# What may give a name a value.
+_BINDING = (ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.For, ast.comprehension, ast.Return, ast.Call)
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -43,6 +44,7 @@ class Flow:
         self.values: dict[tuple[object, str], set[Origin]] = {}
         self.defaults: dict[str, Origin] = {}
         self._depth = 0
+        self._ways: dict[Function, Conditions] = {}
         self.modules: dict[tuple[Path, str], str] = {}
         self.functions: dict[str, list[Function]] = {}
         self._methods: set[Function] = set()
@@ -50,9 +52,10 @@ class Flow:
         self.events = [event for source in sources for event in events_of(source)]
         for event in self.events:
             self._learn_name(event)
+        binding = [event for event in self.events if isinstance(event.node, _BINDING)]
         for _ in range(ROUNDS):
             known = sum(map(len, self.values.values()))
-            for event in self.events:
+            for event in binding:
                 self._learn_values(event)
             if sum(map(len, self.values.values())) == known:
                 break
@@ -202,18 +205,22 @@ class Flow:
         names = {node.id for node in nodes if isinstance(node, ast.Name)}
         return names | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
 
-    def conditions(self, event: Event, depth: int = 0) -> Conditions:
+    def conditions(self, event: Event) -> Conditions:
         """Return what must hold for the program to come to a place, by the easiest of the ways that are known."""
         function = event.scopes[0]
-        if not isinstance(function, Function) or depth > _FARTHEST:
-            return event.conditions
-        if callers := self.callers.get(id(function)):
-            ways = [self.conditions(caller, depth + 1) for caller in callers]
-            return min(ways, key=len) + event.conditions
-        # The library that the program uses calls what overrides a method of it; what has a name of its own, nobody.
-        is_called = function.name in _HOOKS or function.name.startswith("__") or function.decorator_list
-        is_one = len(self.functions[function.name]) == 1 and function.name in self._mentioned
-        return event.conditions if is_called or is_one else (None, *event.conditions)
+        return self._conditions_of(function) + event.conditions if isinstance(function, Function) else event.conditions
+
+    def _conditions_of(self, function: Function) -> Conditions:
+        """Return what must hold for the program to come to a function."""
+        if function not in self._ways:
+            # Where functions call each other in a circle, that is no way to come to them.
+            self._ways[function] = (None,)
+            # The library that the program uses calls what overrides a method of it; what has a name of its own, nobody.
+            is_called = function.name in _HOOKS or function.name.startswith("__") or function.decorator_list
+            is_one = len(self.functions[function.name]) == 1 and function.name in self._mentioned
+            ways = [self.conditions(caller) for caller in self.callers.get(id(function), [])]
+            self._ways[function] = min(ways, key=len, default=() if is_called or is_one else (None,))
+        return self._ways[function]
 
     def is_certain(self, event: Event) -> bool:
         """Tell whether the program comes to a place without a condition."""
