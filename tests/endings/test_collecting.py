@@ -88,6 +88,18 @@ def test_nothing_is_written_beside_the_checks(project: Any) -> None:
     ]
 
 
+def test_python_cache_is_left_beside_no_module_of_the_project(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the stage nor a check leaves `__pycache__` in the user's folders."""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    for name in ("imported", "beside", "within", "needed"):
+        (project.folder / f"{name}.py").write_text("")
+    project.checks("a", "import beside\ndef check_value():\n    import within")
+    project.checks("b", "import imported\n@check(needs='needed')\ndef check_needs():\n    import needed")
+    report = project.run("imports: [imported]", only=("a", "b"))
+    assert {result.status for result in report.results} == {Status.PASSED}
+    assert not list(project.folder.rglob("__pycache__"))
+
+
 def only(results: Any) -> Result:
     """Return the one result that there is."""
     (result,) = results

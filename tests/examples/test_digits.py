@@ -57,6 +57,7 @@ np.save("data/train/0002.npy", np.full((8, 8), 255, np.uint8))
 np.save("data/val/0000.npy", np.zeros((8, 8), np.uint8))
 """
     assert digits.python("-c", program).returncode == 0
+    digits.replace("config.yaml", "per_class: 20", "per_class: 20, sample: 10000")
     answer = digits.preflight("--only", "digits.images-look-like-digits")
     assert answer.errors == ["digits.pixels", "digits.pixels", "digits.shape"]
 

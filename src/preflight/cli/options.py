@@ -79,8 +79,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
 def settings_of(arguments: argparse.Namespace) -> Config:
     """Return the config; where its file has no section, with one that is read from the project's code.
 
-    Nothing is written, and where the code cannot be read either, the section stays empty. Raises UserError for every
-    mistake in the file.
+    Nothing is written. Raises UserError for every mistake in the file, and where the code cannot be read.
     """
     from preflight.config import load
     from preflight.config.document import parse
@@ -91,12 +90,12 @@ def settings_of(arguments: argparse.Namespace) -> Config:
     from preflight.draft import append, draft, write
 
     source = Path(config.source) if config.source else None
+    section = write(draft(config.text, source, (), config.root))
     try:
-        section = write(draft(config.text, source, (), config.root))
         text = config.text + append(config.text, section, config.source)
-        return replace(load(source, text=text), root=config.root, drafted=True)
-    except UserError:
+    except UserError:  # a file that nothing can follow
         return config
+    return replace(load(source, text=text), root=config.root, drafted=True)
 
 
 def selection_of(arguments: argparse.Namespace) -> Selection:

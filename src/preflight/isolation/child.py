@@ -86,6 +86,7 @@ def fork(  # noqa: PLR0913, PLR0917 - the ends of four pipes
         return pid
     try:
         gc.enable()
+        sys.dont_write_bytecode = True
         os.setsid()
         die_with_parent(signal.SIGKILL)
         for number in (signal.SIGINT, signal.SIGTERM):

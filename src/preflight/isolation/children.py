@@ -109,6 +109,11 @@ class Children:
     def __len__(self) -> int:
         return len(self._children) + len(self._unstarted)
 
+    def younger_than(self, seconds: float) -> int:
+        """Return how many children have run for less than so long."""
+        now = time.monotonic()
+        return sum(now - child.began < seconds for child in self._children.values())
+
     def watch(self, fd: int) -> None:
         """Have `wait` return as soon as there is something to read from `fd`."""
         self._selector.register(fd, selectors.EVENT_READ, None)

@@ -151,8 +151,7 @@ def main() -> None:
     sys.argv[1:] = []
     # Imports make many objects and little garbage: without the collector they take a seventh less. Children have it.
     gc.disable()
-    # Nothing is left in the user's folders, and what a module prints is there even if the module kills the process.
-    sys.dont_write_bytecode = True
+    # What a module prints is there even if the module kills the process.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     if kind == "worker":
         del sys.path[: not sys.flags.safe_path]
@@ -166,6 +165,8 @@ def main() -> None:
     root, trace, answers, orders, *names = rest
     if not sys.flags.safe_path:
         sys.path[0] = root
+    # Python's own cache is left beside preflight's modules and not beside the project's.
+    cached, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     # A check that cannot be forked has its order in a file, and nobody to tell how the imports went.
     alone = kind == "check"
     facts = os.open(os.devnull, os.O_WRONLY) if alone else int(answers)
@@ -187,6 +188,7 @@ def main() -> None:
         order += piece
     as_the_job = list(sys.path)
     put_tools_first(root)
+    sys.dont_write_bytecode = cached
     aside = set_aside(root)
     lend(lent)
     from preflight.worker.process import serve

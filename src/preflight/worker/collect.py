@@ -49,10 +49,12 @@ class Context:
         if file is not None and file.parent == self.shielded:
             yield
             return
+        sys.dont_write_bytecode, cached = True, sys.dont_write_bytecode
         path, modules = list(sys.path), {name: sys.modules.pop(name, None) for name in self.modules}
         sys.path[:] = self.path or path
         sys.modules.update(self.modules)
         yield
+        sys.dont_write_bytecode = cached
         sys.path[:] = path
         for name, module in modules.items():
             del sys.modules[name]
