@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -139,6 +140,20 @@ assert "unavailable" in ending.output, ending
         pytest.skip("the interpreter cannot be run by another user here")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_a_child_started_ends_with_it() -> None:
+    """Processes that a child leaves in its group do not wait for the end of the run."""
+
+    def work(send: Send) -> None:
+        send({"pid": subprocess.Popen(["sleep", "600"]).pid})
+
+    pid = run(work, 10).messages[0]["pid"]
+    until = time.monotonic() + 2
+    while os.path.exists(f"/proc/{pid}") and time.monotonic() < until:
+        time.sleep(0.01)
+    state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] if os.path.exists(f"/proc/{pid}") else "Z"
+    assert state == "Z"
 
 
 def test_no_descriptor_is_leaked() -> None:
