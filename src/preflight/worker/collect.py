@@ -53,13 +53,15 @@ class Context:
         path, modules = list(sys.path), {name: sys.modules.pop(name, None) for name in self.modules}
         sys.path[:] = self.path or path
         sys.modules.update(self.modules)
-        yield
-        sys.dont_write_bytecode = cached
-        sys.path[:] = path
-        for name, module in modules.items():
-            del sys.modules[name]
-            if module is not None:
-                sys.modules[name] = module
+        try:
+            yield
+        finally:
+            sys.dont_write_bytecode = cached
+            sys.path[:] = path
+            for name, module in modules.items():
+                sys.modules.pop(name, None)
+                if module is not None:
+                    sys.modules[name] = module
 
 
 CONTEXT = pytest.StashKey[Context]()
