@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from preflight import Finding, check, error, warning
+from preflight.causes.network import explain_unreached
 from preflight.config import Config, System
 from preflight.phrases import in_a_row
 from preflight.quantities import format_size
 from preflight.system import credentials, limits, network, processes
 from preflight.system.experiment import worker_setting
-from preflight.system.network import Outcome, Reached
+from preflight.system.network import Outcome
 
 SECONDS_TO_CONNECT = 5.0
 # What Docker and Kubernetes give a container by default.
@@ -240,37 +241,11 @@ def check_host_can_be_reached(entry: str, config: Config) -> Iterator[Finding]:
     name, _, port = entry.rpartition(":")
     reached = network.reach(name.strip("[]"), int(port), SECONDS_TO_CONNECT)
     if reached.outcome is not Outcome.CONNECTED:
-        what, cause, fix = _why_not_reached(reached)
+        what, cause, fix = explain_unreached(reached)
         evidence = {"addresses": list(reached.addresses), "proxy": reached.proxy}
         yield _error(
             config, what, f"{entry} cannot be reached: {reached.error}", cause=cause, fix=fix, evidence=evidence
         )
-
-
-def _why_not_reached(reached: Reached) -> tuple[str, str, str]:
-    offline = "Run where there is a network, or fetch beforehand what the job downloads"
-    way = f"the proxy {reached.proxy}" if reached.proxy else in_a_row(reached.addresses, most=2)
-    match reached.outcome:
-        case Outcome.NO_ROUTE | Outcome.UNRESOLVED if not network.has_network():
-            return "no-network", "this machine has no network: no interface but the loopback is up", offline
-        case Outcome.NO_ROUTE:
-            return "no-network", f"there is no route to {way}", offline
-        case Outcome.UNRESOLVED:
-            return (
-                "host-unknown",
-                "its name cannot be resolved",
-                "Correct the name, or ask for a resolver that knows it",
-            )
-        case Outcome.REFUSED:
-            return (
-                "host-refused",
-                f"{way} is up, and nothing listens on that port",
-                "Start the service, or correct the port",
-            )
-        case Outcome.SILENT:
-            cause = f"{way} does not answer within {SECONDS_TO_CONNECT:g} s: a firewall drops it, or the host is down"
-            return "host-silent", cause, f"{offline}, or set HTTPS_PROXY"
-    return "host-failed", f"the connection to {way} ends", "Look at the service and at what stands between"
 
 
 def _system(config: Config) -> System:

@@ -6,17 +6,15 @@ import gc
 import json
 import os
 import selectors
-import signal
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from preflight.isolation import child as inside
 from preflight.isolation.child import Work
-from preflight.system.kernel import nameless_file, process_state
+from preflight.system.kernel import kill_group, nameless_file, process_state
 
 # How long a killed child may take to be gone: one that the kernel will not let go of (a dead NFS mount) is left behind.
 GRACE = 1.0
@@ -166,7 +164,7 @@ class Children:
         """Kill all that still run and return their keys; those which the kernel holds are left behind."""
         keys = list(self._children)
         for child in self._children.values():
-            _kill_group(child.pid)
+            kill_group(child.pid)
         until = time.monotonic() + GRACE
         while self._children and time.monotonic() < until:
             for child in list(self._children.values()):
@@ -191,14 +189,14 @@ class Children:
         now = time.monotonic()
         if _is_gone(child.pid):
             # The group is killed while the leader is a zombie: its number cannot belong to anybody else yet.
-            _kill_group(child.pid)
+            kill_group(child.pid)
             return self._finish(child)
         if child.killed:
             return self._abandon(child) if now >= child.killed + GRACE else None
         if now >= child.began + child.deadline:
             child.state = process_state(child.pid)
             child.killed = now
-            _kill_group(child.pid)
+            kill_group(child.pid)
         return None
 
     def _finish(self, child: _Child) -> Ending:
@@ -281,12 +279,6 @@ def freeze() -> None:
 
 def _is_gone(pid: int) -> bool:
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def _kill_group(pid: int) -> None:
-    for kill in (os.killpg, os.kill):
-        with suppress(ProcessLookupError, PermissionError):
-            kill(pid, signal.SIGKILL)
 
 
 def _content(fd: int) -> bytes:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from preflight.errors import UserError
-from preflight.system.kernel import adopt_orphans, children_of, process_state
+from preflight.system.kernel import adopt_orphans, children_of, kill_group, process_state
 from preflight.worker import wire
 from preflight.worker.stage import BOOT
 
@@ -125,11 +125,11 @@ class Local:
         try:
             self._process.wait(timeout=0.5)
         except subprocess.TimeoutExpired:
-            _kill(self._process.pid)
+            kill_group(self._process.pid)
         until = time.monotonic() + 1.0
         while (left := self._left()) and time.monotonic() < until:
             for pid in left:
-                _kill(pid)
+                kill_group(pid)
                 with suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
             time.sleep(0.01)
@@ -141,12 +141,6 @@ class Local:
         """Return the processes that came to this one since the worker started, and that the kernel would let go."""
         found = set(children_of(os.getpid())) - self._strangers
         return [pid for pid in found if process_state(pid) != "D"]
-
-
-def _kill(pid: int) -> None:
-    for kill in (os.killpg, os.kill):
-        with suppress(ProcessLookupError, PermissionError):
-            kill(pid, signal.SIGKILL)
 
 
 def _internal(code: int, errors: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 from contextlib import suppress
@@ -42,6 +43,13 @@ def nameless_file() -> int:
         return os.memfd_create("preflight")
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
+
+
+def kill_group(pid: int) -> None:
+    """Kill a process and the group that it leads; what is gone already is no mistake."""
+    for kill in (os.killpg, os.kill):
+        with suppress(ProcessLookupError, PermissionError):
+            kill(pid, signal.SIGKILL)
 
 
 def process_state(pid: int) -> str:
