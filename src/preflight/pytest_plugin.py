@@ -119,8 +119,7 @@ class Host:
 
         if self._stage is None:
             settings = self._settings
-            imports = {entry.name: entry.deadline or settings.deadline for entry in settings.imports}
-            self._stage = Stage(imports, settings.root, settings.deadline)
+            self._stage = Stage(settings.import_seconds, settings.root, settings.deadline)
             self._config.stash[CONTEXT].imported = self._stage.imported
         while not self._stage.ready and not names <= self._stage.imported.keys():
             self._stage.read()

@@ -172,7 +172,7 @@ def _request(config: Config, selection: Selection, *, plan_only: bool = False) -
         "root": str(config.root),
         "plan_only": plan_only,
         "deadline": config.deadline,
-        "imports": {} if plan_only else {entry.name: entry.deadline or config.deadline for entry in config.imports},
+        "imports": {} if plan_only else config.import_seconds,
         **{name: list(value) if isinstance(value, tuple) else value for name, value in wanted.items()},
     }
 

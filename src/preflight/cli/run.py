@@ -48,16 +48,13 @@ def main(argv: Sequence[str]) -> int:
 
 def _refuse_idle_names(report: Report, only: Sequence[str], settings: Config) -> None:
     """Raise UserError where `--only` has a name that chose nothing, so that a slip of the pen is no GO."""
-    from fnmatch import filter as matching
-
     from preflight.model import Status
+    from preflight.worker.request import is_named
 
     if report.interrupted or any(each.status is Status.BROKEN for each in report.results):
         return
-    ids = [each.check for each in report.results]
-    known = {*ids, *(each.partition("[")[0] for each in ids), *(each.family for each in report.results)}
     for name in only:
-        if name not in known and not matching(ids, name.replace("[", "[[]")):
+        if not any(is_named(each.check, name) for each in report.results):
             from preflight.cli.explain import nearest, read_pages
             from preflight.errors import UserError
 

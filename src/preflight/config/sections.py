@@ -305,6 +305,11 @@ class Config:
         return tuple(section.command for section in sections if section and section.command)
 
     @property
+    def import_seconds(self) -> dict[str, float]:
+        """The modules of `imports:` in their order, each with the seconds that its import may take."""
+        return {entry.name: entry.deadline or self.deadline for entry in self.imports}
+
+    @property
     def digest(self) -> str:
         """The SHA-256 of the text."""
         return hashlib.sha256(self.text.encode()).hexdigest()

@@ -24,6 +24,7 @@ from preflight.isolation.endings import why_broken
 from preflight.model import Planned, Result, Status
 from preflight.system.modules import Imported
 from preflight.words import Terms, terms_of
+from preflight.worker.request import is_named
 
 
 @dataclass(slots=True)
@@ -250,12 +251,8 @@ def awaited(item: pytest.Item, config: Config) -> Iterator[str]:
 
 def chosen(planned: Planned, only: Iterable[str], tags: Iterable[str]) -> bool:
     """Tell whether a selection by id and tag takes this check; an empty selection takes all."""
-    from fnmatch import fnmatchcase
-
-    names = {planned.id, planned.id.partition("[")[0], planned.family}
-    wanted = list(only)
-    named = not wanted or any(name in names or fnmatchcase(planned.id, name.replace("[", "[[]")) for name in wanted)
-    labels = list(tags)
+    names, labels = list(only), list(tags)
+    named = not names or any(is_named(planned.id, name) for name in names)
     return named and (not labels or any(tag in planned.tags for tag in labels))
 
 

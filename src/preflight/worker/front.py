@@ -15,7 +15,6 @@ from select import select
 
 import pytest
 
-from preflight import discovery
 from preflight.config import Config
 from preflight.isolation.child import Send
 from preflight.isolation.children import freeze
@@ -64,11 +63,9 @@ class Front(Session):
 
     def files(self) -> list[Path]:
         """Return the check files that import nothing heavy when they are loaded; the stage loads the others."""
-        names = {entry.name.partition(".")[0] for entry in self.config.imports}
         files = super().files()
-        if names and not self.request.plan_only:
-            own = [file for file in files if file.parent != self.context.trusted]
-            self._unheard = [file for file in own if discovery.imports_at_top(file, names)]
+        if not self.request.plan_only:
+            self._unheard = self.heavy(files)
         return [file for file in files if file not in self._unheard]
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:

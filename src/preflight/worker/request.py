@@ -6,6 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
+def is_named(check: str, name: str) -> bool:
+    """Tell whether `--only NAME` means this check: by its id, the id without entry, its family, or as a glob."""
+    from fnmatch import fnmatchcase
+
+    names = {check, check.partition("[")[0], check.partition(".")[0]}
+    return name in names or fnmatchcase(check, name.replace("[", "[[]"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """Which checks take part: `only` ids (whole, without entry, a family or a glob), one of `tags`, pytest's `-k`."""

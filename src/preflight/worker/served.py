@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from preflight import discovery
 from preflight.config import Config
 from preflight.isolation.child import Work, answer
 from preflight.isolation.children import freeze
@@ -37,9 +36,8 @@ class Served(Session):
 
     def files(self) -> list[Path]:
         """Return the check files that import the experiment's modules, and those that speak of needs."""
-        names = {entry.name.partition(".")[0] for entry in self.config.imports}
         files = super().files()
-        self._heavy = {f for f in files if f.parent != discovery.builtin() and discovery.imports_at_top(f, names)}
+        self._heavy = {*self.heavy(files)}
         return [file for file in files if file in self._heavy or b"needs=" in file.read_bytes()]
 
     def belongs(self, planned: Planned, file: Path) -> bool:

@@ -80,6 +80,12 @@ class Session:
         """Return the check files of this session."""
         return discovery.check_files(discovery.folders(self.config.root))
 
+    def heavy(self, files: Sequence[Path]) -> list[Path]:
+        """Return the files that import the experiment's modules when they are loaded: the stage's to load."""
+        names = {entry.name.partition(".")[0] for entry in self.config.imports}
+        own = [file for file in files if names and file.parent != self.context.trusted]
+        return [file for file in own if discovery.imports_at_top(file, names)]
+
     def belongs(self, planned: Planned, file: Path) -> bool:
         """Tell whether an item is this session's to run."""
         raise NotImplementedError
