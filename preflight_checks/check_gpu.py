@@ -10,9 +10,11 @@ from preflight import Finding, check, error, info, warning
 from preflight.config import Config, Gpu
 from preflight.phrases import counted, in_a_row
 from preflight.quantities import format_size
-from preflight.system import gpu, network
+from preflight.system import network
 from preflight.system.experiment import cpu_setting, node_setting, wants_several_processes
-from preflight.system.gpu import Driver, Gpus, TorchBuild
+from preflight.system.gpu import arithmetic
+from preflight.system.gpu import gather as gpu
+from preflight.system.gpu.gather import Driver, Gpus, TorchBuild
 
 # Why the driver does not answer: the id, what is said, why, and what to do.
 SILENT = {
@@ -248,7 +250,7 @@ def _judge_driver(need: Gpu, build: TorchBuild, gpus: Gpus) -> Iterator[Finding]
 
 def _judge_computing(need: Gpu, device: str, precision: str) -> Iterator[Finding]:
     try:
-        deviations = gpu.compare_with_cpu(device, precision)
+        deviations = arithmetic.compare_with_cpu(device, precision)
     except (RuntimeError, AttributeError, TypeError) as problem:
         cause = str(problem).partition("\n")[0]
         program = "import torch; print(torch.cuda.get_device_capability(), torch.cuda.get_arch_list())"

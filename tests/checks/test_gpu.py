@@ -13,8 +13,8 @@ import pytest
 
 from preflight.config import Config, Gpu, Location
 from preflight.model import Finding, Severity
-from preflight.system import gpu
-from preflight.system.gpu import OTHER_FRAMEWORKS, Device, Driver, Gpus
+from preflight.system.gpu import gather as gpu
+from preflight.system.gpu.gather import OTHER_FRAMEWORKS, Device, Driver, Gpus
 from preflight.testing import run_check
 
 AT = Location("foo.yaml", 9, "preflight.gpu")
@@ -166,7 +166,7 @@ def bare_python(tmp_path: Path) -> str:
     for package in Path(pytest.__file__).parents[1].iterdir():
         if package.name not in {"torch", *OTHER_FRAMEWORKS}:
             (folder / package.name).symlink_to(package)
-    source = Path(gpu.__file__).parents[2]
+    source = Path(gpu.__file__).parents[3]
     return f'export PYTHONPATH={source}:{folder}:{tmp_path}; set -- {sys.executable} -S "${{@:2}}"'
 
 

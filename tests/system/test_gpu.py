@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from preflight.system import gpu
-from preflight.system.gpu import Device, Driver
+from preflight.system.gpu import gather as gpu
+from preflight.system.gpu.gather import Device, Driver
 
 DEVICES = tuple(Device(index=index, uuid=f"GPU-{letter}1") for index, letter in enumerate("abcc"))
 

@@ -11,7 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from preflight.system import git, gpu
+from preflight.system import git
+from preflight.system.gpu import gather as gpu
 from preflight.system.packages import Installed
 
 # Reports are passed around, so only variables that cannot hold a secret are told.
