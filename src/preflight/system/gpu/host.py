@@ -34,9 +34,8 @@ def has_nvml() -> bool:
 
 def loaded_version() -> str:
     """Return the version of the loaded kernel module, empty where none is loaded."""
-    text = _text(PROC / "driver/nvidia/version")
-    found = re.search(r"\b\d+\.\d+(\.\d+)*\b", text)
-    return found[0] if found else ""
+    found = re.search(r"^NVRM version:.*?\b(\d+\.\d+[\d.]*)\b", _text(PROC / "driver/nvidia/version"), re.MULTILINE)
+    return found[1] if found else ""
 
 
 def kernel_modules() -> tuple[str, ...]:

@@ -81,7 +81,7 @@ def _ask(first: int, tell: Tell) -> None:
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as problem:
-        tell(driver=_state(problem.value), error=str(problem))
+        tell(driver=_state(problem.value), error=_words(problem))
         return
     version = _asked(nvml.nvmlSystemGetDriverVersion)
     cuda = _asked(nvml.nvmlSystemGetCudaDriverVersion)
@@ -93,7 +93,7 @@ def _ask(first: int, tell: Tell) -> None:
         try:
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
         except nvml.NVMLError as problem:
-            tell(device=index, facts={"error": str(problem)})
+            tell(device=index, facts={"error": _words(problem)})
             continue
         tell(device=index, facts={})
         _ask_device(nvml, handle, index, tell)
@@ -119,6 +119,16 @@ def _asked(function: Callable[[], Any]) -> Any:
         return function()
     except pynvml.NVMLError:
         return None
+
+
+def _words(problem: Any) -> str:
+    """Return what the library calls an error, as nvidia-smi shows it; the binding has words of its own."""
+    import pynvml
+
+    try:
+        return text_of(pynvml.nvmlErrorString(problem.value))
+    except (pynvml.NVMLError, AttributeError):
+        return str(problem)
 
 
 def _state(code: int) -> Driver:
