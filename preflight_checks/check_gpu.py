@@ -1,4 +1,4 @@
-"""GPUs: a driver that answers, a build of torch that can use it, enough devices, and devices that compute rightly."""
+"""GPUs: a driver that answers, a build of torch that can use it, and enough devices."""
 
 import os
 import sys
@@ -12,7 +12,6 @@ from preflight.phrases import counted, in_a_row
 from preflight.quantities import format_size
 from preflight.system import network
 from preflight.system.experiment import cpu_setting, node_setting, wants_several_processes
-from preflight.system.gpu import arithmetic
 from preflight.system.gpu import gather as gpu
 from preflight.system.gpu.gather import Driver, Gpus, TorchBuild
 
@@ -127,23 +126,6 @@ def check_devices_are_enough(config: Config) -> Iterator[Finding]:
     yield from judge_devices(_asked(config), gpus)
 
 
-@check(per="gpu", needs="torch")
-def check_computes_rightly(device: int, config: Config) -> Iterator[Finding]:
-    """The device copies, multiplies, sums and differentiates as the CPU does in double precision.
-
-    gpu.wrong-result     a result is further from the CPU's than rounding explains
-    gpu.operation-fails  the device cannot do it
-    """
-    if cpu_setting(config.experiment):
-        return
-    import torch
-
-    if not torch.cuda.is_available() or device >= torch.cuda.device_count():
-        pytest.skip("no device to compute on")
-    for precision in _asked(config).dtypes or ("float32",):
-        yield from _judge_computing(_asked(config), f"cuda:{device}", precision)
-
-
 @check()
 def check_interfaces_of_nccl(config: Config) -> Iterator[Finding]:
     """The network interfaces that NCCL or Gloo is told to use are there, where several processes work together.
@@ -246,24 +228,6 @@ def _judge_driver(need: Gpu, build: TorchBuild, gpus: Gpus) -> Iterator[Finding]
         cause = "the driver is older than the CUDA that torch was built for"
         fix = f"Upgrade the driver, or install a build of torch for CUDA {gpus.cuda[0]}"
         yield _error(need, "driver-too-old", message, found=found, wanted=f"CUDA {build.cuda}", cause=cause, fix=fix)
-
-
-def _judge_computing(need: Gpu, device: str, precision: str) -> Iterator[Finding]:
-    try:
-        deviations = arithmetic.compare_with_cpu(device, precision)
-    except (RuntimeError, AttributeError, TypeError) as problem:
-        cause = str(problem).partition("\n")[0]
-        program = "import torch; print(torch.cuda.get_device_capability(), torch.cuda.get_arch_list())"
-        fix = f"Compare the device's capability with what torch was built for:\n    {sys.executable} -c '{program}'"
-        yield _error(need, "operation-fails", f"{device} cannot compute in {precision}", cause=cause, fix=fix)
-        return
-    for each in deviations:
-        if each.found > each.allowed:
-            message = f"{device} is wrong when it is to {each.operation} in {precision}"
-            found, wanted = f"{each.found:.1e} off", f"at most {each.allowed:.0e}"
-            cause = "the device, its memory or its driver is faulty"
-            fix = "Run on another device, and have this one tested:\n    nvidia-smi -q -d ECC"
-            yield _error(need, "wrong-result", message, found=found, wanted=wanted, cause=cause, fix=fix)
 
 
 def _reinstall(build: TorchBuild) -> str:
