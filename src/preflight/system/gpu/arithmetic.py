@@ -97,7 +97,8 @@ def compute(device: str, words: Sequence[str], seed: int, note: Note = lambda _:
     known: dict[str, Any] = {**computed.to_facts(), "seed": seed}
     if not computed.refusal:
         note(label(computed))
-        steps, untried = _try_all(device, words, seed, note)
+        with one_thread():
+            steps, untried = _try_all(device, words, seed, note)
         known |= {"steps": [asdict(each) for each in steps], "untried": untried, "libraries": loaded_libraries()}
     unknown = [word for word in words if not formats_of(word)]
     return {**known, "unknown": unknown, "seconds": time.perf_counter() - began}
@@ -232,6 +233,19 @@ def lives(device: str) -> bool:
     except Exception:  # noqa: BLE001 - whatever is raised is the answer
         return False
     return True
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on the CPU in one thread: a pool of threads that an import has made does not survive a fork."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager
