@@ -17,7 +17,14 @@ ON_REQUEST = frozenset({"perf"})
 
 
 class ChildFailed(Exception):
-    """A function that `fresh` ran raised, or its process died; the text says which and where."""
+    """A function that `fresh` ran raised, or its process died; the text says which and where.
+
+    `hung` is true where it gave no answer in time.
+    """
+
+    def __init__(self, text: str, *, hung: bool = False) -> None:
+        super().__init__(text)
+        self.hung = hung
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The GPU checks on drivers and builds that are broken, on captured facts, and on the CPU as a device."""
+"""The GPU checks on drivers and builds that are broken, and on captured facts."""
 
 import shutil
 import subprocess
@@ -219,47 +219,13 @@ def test_no_device_is_said_once(checks: ModuleType, in_world: Any) -> None:
         in_world("", checks.check_devices_are_enough, asking(count=4))
 
 
-@pytest.fixture
-def torch() -> Any:
-    return pytest.importorskip("torch")
-
-
-def test_the_cpu_agrees_with_itself(checks: ModuleType, torch: Any) -> None:
-    for precision in ("float64", "float32", "bfloat16", "float16"):
-        assert not list(checks._judge_computing(Gpu(), "cpu", precision))
-
-
-def test_a_device_that_computes_wrongly(checks: ModuleType, torch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = torch.Tensor.tanh
-
-    def wrong(values: Any) -> Any:
-        return right(values) * (1.1 if values.dtype is torch.float32 else 1.0)
-
-    monkeypatch.setattr(torch.Tensor, "tanh", wrong)
-    finding = only(list(checks._judge_computing(Gpu(), "cpu", "float32")))
-    assert finding.id == "gpu.wrong-result"
-    assert "cpu is wrong when it is to differentiate in float32" in finding.message
-
-
-@pytest.mark.parametrize("precision", ["float99", "int8"])
-def test_a_precision_that_the_device_lacks(precision: str, checks: ModuleType, torch: Any) -> None:
-    assert only(list(checks._judge_computing(Gpu(), "cpu", precision))).id == "gpu.operation-fails"
-
-
-def test_no_device_to_compute_on(checks: ModuleType, torch: Any) -> None:
-    if torch.cuda.is_available():
-        assert not list(checks.check_computes_rightly(0, asking(count=1)))
-        return
-    with pytest.raises(pytest.skip.Exception, match="no device"):
-        list(checks.check_computes_rightly(0, asking(count=1)))
-
-
 def test_a_run_on_the_cpu_that_asks_for_gpus(checks: ModuleType, tmp_path: Path) -> None:
     section = {"gpu": {"count": 4}}
-    for name in ("driver-answers", "build-has-cuda", "devices-are-enough", "computes-rightly"):
-        results = run_check(f"gpu.{name}", {"device": "cpu", "preflight": section}, root=tmp_path)
+    names = ("gpu.driver-answers", "gpu.build-has-cuda", "gpu.devices-are-enough")
+    for name in (*names, "gpu-results.device-computes-rightly"):
+        results = run_check(name, {"device": "cpu", "preflight": section}, root=tmp_path)
         assert {result.status.name for result in results} == {"PASSED"}
-        if name == "driver-answers":
+        if name == "gpu.driver-answers":
             (finding,) = results[0].findings
             assert (finding.id, finding.severity, finding.line) == ("gpu.device-is-cpu", Severity.WARNING, 3)
             assert "4 GPUs" in finding.message

@@ -86,7 +86,11 @@ def fresh(request: pytest.FixtureRequest) -> Callable[..., Any]:
     The value must be plain (what JSON holds). Raises ChildFailed where the function raised or its process died.
     """
     # Less than the check's own, so that a child which hangs is told by the check.
-    deadline = request.node.stash[PLANNED].deadline * 0.8
+    return fresh_within(request.node.stash[PLANNED].deadline * 0.8)
+
+
+def fresh_within(deadline: float) -> Callable[..., Any]:
+    """Return what the fixture `fresh` gives to a check, its children with `deadline` seconds each."""
 
     def run(function: Callable[..., Any], *arguments: Any) -> Any:
         def work(send: Send) -> None:
@@ -101,7 +105,8 @@ def fresh(request: pytest.FixtureRequest) -> Callable[..., Any]:
         sys.stdout.write(ending.output)
         told = next((message for message in ending.messages if "end" not in message), {})
         if ending.how is not How.FINISHED:
-            raise ChildFailed(f"{why_broken(ending)}\n{ending.stack}")
+            hung = ending.how in (How.DEADLINE, How.STUCK)
+            raise ChildFailed(f"{why_broken(ending)}\n{ending.stack}", hung=hung)
         if "raised" in told:
             raise ChildFailed(told["traceback"])
         return told["value"]
