@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from preflight.system.gpu.facts import Device, Gpus
+from preflight.system.gpu.facts import Device, Driver, Gpus
 
 VARIABLES = (
     "CUDA_VISIBLE_DEVICES",
@@ -68,6 +68,17 @@ def of_job(gpus: Gpus) -> Visible:
         return said
     slices = sum(uuid != bare(device.uuid) for uuid, device in zip(library.devices, shown, strict=True))
     return Visible(devices=shown, problem=said.problem, slices=slices)
+
+
+def why_not_usable(gpus: Gpus) -> str:
+    """Return why no device can be computed on, as far as that is known without trying; empty where one may be."""
+    if gpus.is_amd:
+        return "" if gpus.amd else "there is no device to compute on"
+    if gpus.driver is not Driver.ANSWERS:
+        return "the driver does not answer, so that there is no device to compute on"
+    if gpus.library is not None and gpus.library.code != 0:
+        return "CUDA cannot be started, so that there is no device to compute on"
+    return "" if of_job(gpus).devices else "no device is shown to the job"
 
 
 def granted(environment: Mapping[str, str]) -> tuple[str, int]:
