@@ -1,241 +1,341 @@
-"""GPUs: a driver that answers, a build of torch that can use it, and enough devices."""
+"""GPUs: a driver that answers, a build of torch that can use it, and enough devices of the right kind for the job."""
 
-import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from preflight import Finding, check, error, info, warning
+from preflight.causes import drivers
 from preflight.config import Config, Gpu
 from preflight.phrases import counted, in_a_row
 from preflight.quantities import format_size
-from preflight.system import network
-from preflight.system.experiment import cpu_setting, node_setting, wants_several_processes
-from preflight.system.gpu import gather as gpu
-from preflight.system.gpu.gather import Driver, Gpus, TorchBuild
-
-# Why the driver does not answer: the id, what is said, why, and what to do.
-SILENT = {
-    Driver.ABSENT: (
-        "no-driver",
-        "no NVIDIA driver is installed here",
-        "{error}, and there is no device file below /dev",
-        "Run on a machine with a GPU; Docker shows its GPUs with `--gpus all`",
-    ),
-    Driver.NOT_LOADED: (
-        "no-driver",
-        "the NVIDIA driver is not loaded",
-        "{error}; device files: {nodes}; kernel module: {loaded}",
-        "Load it; in a container, have Docker bring the library in with `--gpus all`:\n    sudo modprobe nvidia",
-    ),
-    Driver.MISMATCH: (
-        "driver-mismatch",
-        "the NVIDIA driver and its library are of different versions",
-        "the driver was upgraded while its kernel module {loaded} stayed loaded: {error}",
-        "Restart the machine, so that the module of the new version is loaded:\n    sudo reboot",
-    ),
-    Driver.REFUSED: (
-        "no-permission",
-        "the NVIDIA driver may not be used by this user",
-        "{error}; device files: {nodes}",
-        "Ask for the right to use the devices:\n    ls -l /dev/nvidia*",
-    ),
-    Driver.FAILED: (
-        "driver-failed",
-        "the NVIDIA driver does not answer",
-        "{error}",
-        "Read what the kernel says of it:\n    sudo dmesg | grep -i nvrm | tail",
-    ),
-}
+from preflight.system.experiment import cpu_setting
+from preflight.system.gpu import compatibility, selection
+from preflight.system.gpu.compatibility import Code
+from preflight.system.gpu.facts import Build, Device, Driver, Gpus, named
+from preflight.system.gpu.selection import Visible
+from preflight.system.readers import Readers
 
 
 @check()
-def check_driver_answers(config: Config) -> Iterator[Finding]:
-    """The GPU driver answers.
+def check_driver_answers(config: Config, gpus: Gpus) -> Iterator[Finding]:
+    """The GPU driver answers, for itself and for every device.
 
     Where the config asks for no GPU, this only tells what is there.
 
-        gpu.seen             the devices of this machine
-        gpu.no-driver        no driver is installed or loaded
-        gpu.driver-mismatch  the driver's kernel module and its library are of different versions
-        gpu.no-permission    this user may not use the devices
-        gpu.driver-failed    the driver gives another error
-        gpu.device-is-cpu    the config asks for GPUs, and the experiment says that it runs on the CPU
+        gpu.seen              the devices of this machine
+        gpu.no-driver         no driver is installed or loaded
+        gpu.driver-mismatch   the driver's kernel module and its library are of different versions
+        gpu.no-permission     this user may not use the devices
+        gpu.driver-failed     the driver gives another error
+        gpu.driver-silent     the driver does not answer in time
+        gpu.lost              a device does not answer, or its driver has lost it
+        gpu.device-is-cpu     the config asks for GPUs, and the experiment says that it runs on the CPU
+        gpu.deprecated-binding  the distribution `pynvml` is installed, which hides the maintained one
     """
     if config.gpu and (setting := cpu_setting(config.experiment)):
-        message = f"the config asks for {_wanted(config.gpu)}, and {setting} says that the run uses none"
-        cause = "such a run computes on the CPU, so that nothing about GPUs is looked at"
-        fix = f"Correct {setting}, or take the `gpu:` section away"
-        at = config.gpu.at
-        yield warning(message, id="gpu.device-is-cpu", cause=cause, fix=fix, file=at.file, line=at.line)
+        yield _on_cpu(config.gpu, setting)
         return
-    gpus = gpu.read_gpus()
     if gpus.driver is Driver.ANSWERS:
-        names = in_a_row([device.name for device in gpus.devices], most=8) or "none"
+        names = in_a_row([device.name or f"GPU {device.index}" for device in gpus.devices], most=8) or "none"
         yield info(f"{counted(len(gpus.devices), 'GPU')}: {names}, driver {gpus.version}", id="gpu.seen")
+        yield from _lost(config.gpu, gpus)
+    elif config.gpu and gpus.is_amd:
+        yield from _judge_amd(config.gpu, gpus)
     elif config.gpu:
-        if (build := gpu.read_torch_build()) and build.hip:
-            pytest.skip("AMD GPUs are looked at by a later version")
-        name, message, cause, fix = SILENT[gpus.driver]
-        facts = {"error": gpus.error, "nodes": in_a_row(gpus.nodes) or "none", "loaded": gpus.loaded or "none"}
-        yield _error(config.gpu, name, message, cause=cause.format(**facts), fix=fix)
+        yield _error(config.gpu, **drivers.why_silent(gpus))
     elif gpus.driver is not Driver.ABSENT:
-        yield info(SILENT[gpus.driver][1], id="gpu.seen", cause=gpus.error)
+        said = drivers.why_silent(gpus)
+        yield info(said["message"], id="gpu.seen", cause=gpus.error)
+    if config.gpu and gpus.binding:
+        message = f"the distribution pynvml {gpus.binding} is installed"
+        cause = "it is not maintained any more, and its package hides the module of nvidia-ml-py"
+        fix = "Install the maintained one in its place:\n    "
+        fix += f"{sys.executable} -m pip uninstall --yes pynvml && {sys.executable} -m pip install nvidia-ml-py"
+        yield info(message, id="gpu.deprecated-binding", cause=cause, fix=fix)
 
 
 @check(when="gpu")
-def check_build_has_cuda(config: Config) -> Iterator[Finding]:
+def check_build_has_cuda(config: Config, gpus: Gpus, root: Path) -> Iterator[Finding]:
     """The installed torch was built for the GPUs of this machine; its files tell, it is not imported.
 
-    gpu.no-torch        torch is not installed, nor another framework that uses GPUs
-    gpu.cpu-only-build  torch was built without CUDA
-    gpu.driver-too-old  torch was built for a newer CUDA than the driver runs
+    Within one major version of CUDA, from 11 on, an older driver runs a newer build; only PTX needs one that is as new.
+
+        gpu.no-torch        torch is not installed, nor another framework that uses GPUs
+        gpu.cpu-only-build  torch was built without CUDA
+        gpu.driver-too-old  torch was built for a newer CUDA than the driver runs
+        gpu.no-code         the build holds no code for the devices: "no kernel image is available"
+        gpu.compiled-late   the build holds only PTX for them, which the driver compiles when it is first used
     """
-    need, build = _asked(config), gpu.read_torch_build()
-    if cpu_setting(config.experiment):
+    need, build = _asked(config), gpus.build
+    if cpu_setting(config.experiment) or not _uses_torch(config, root):
         return
     if build is None:
-        if not gpu.other_framework():
+        if not gpus.other_framework:
             cause, fix = "no module of that name is found", f"Install it:\n    {sys.executable} -m pip install torch"
             yield _error(need, "no-torch", "torch is not installed", cause=cause, fix=fix)
     elif not (build.cuda or build.hip):
         message = f"torch {build.version} is a CPU-only build, a build with CUDA is wanted"
         cause = f"{build.file} says that it was compiled without CUDA"
         values = {"found": build.version, "wanted": "a build with CUDA"}
-        yield _error(need, "cpu-only-build", message, cause=cause, fix=_reinstall(build), **values)
+        yield _error(need, "cpu-only-build", message, cause=cause, fix=drivers.reinstall(build), **values)
     elif build.cuda:
-        yield from _judge_driver(need, build, gpu.read_gpus())
+        yield from _judge_build(need, build, gpus)
 
 
 @check(when="gpu")
-def check_devices_are_enough(config: Config) -> Iterator[Finding]:
+def check_library_starts(config: Config, gpus: Gpus, root: Path) -> Iterator[Finding]:
+    """The CUDA driver library (libcuda) loads, and its start succeeds.
+
+    This is where every program that uses CUDA begins. The start of one that hangs is given up.
+
+        gpu.no-library         it is not there, empty, or cannot be loaded
+        gpu.stub-library       what is loaded is the stub that programs are linked with
+        gpu.no-fabric-manager  the NVSwitches of this machine are not set up: error 802
+        gpu.mixed-versions     the library is of another version than the kernel module: error 803
+        gpu.compatibility      a forward compatibility package is in use that these devices do not support: error 804
+        gpu.no-device-files    device files are missing
+        gpu.no-permission      this user may not use them
+        gpu.start-fails        the start gives another error
+    """
+    library = gpus.library
+    if library is None or gpus.driver is not Driver.ANSWERS or cpu_setting(config.experiment):
+        return
+    uses_cuda = bool((gpus.build and gpus.build.cuda and _uses_torch(config, root)) or gpus.other_framework)
+    if uses_cuda and (said := drivers.why_not_started(gpus, library, selection.visible(gpus.devices, gpus.selection))):
+        yield _error(_asked(config), **said)
+
+
+@check(when="gpu")
+def check_devices_are_enough(config: Config, gpus: Gpus) -> Iterator[Finding]:
     """The job is shown as many devices as it needs, each with the memory and capability that it needs.
 
-    gpu.hidden      CUDA_VISIBLE_DEVICES hides every device
-    gpu.selection   CUDA_VISIBLE_DEVICES names a device twice, or one that is not there
-    gpu.count       fewer devices than `count:` wants
-    gpu.memory      devices with less memory than `memory:` wants
-    gpu.capability  devices of another compute capability than `capability:` wants
+    gpu.hidden         CUDA_VISIBLE_DEVICES hides every device
+    gpu.selection      CUDA_VISIBLE_DEVICES names a device twice, or one that is not there
+    gpu.count          fewer devices than `count:`, or the launcher's number of processes, wants
+    gpu.not-granted    CUDA_VISIBLE_DEVICES shows another number of devices than Slurm has given
+    gpu.memory         devices with less memory than `memory:` wants
+    gpu.capability     devices of another compute capability than `capability:` wants
+    gpu.driver         a driver of another version than `driver:` wants
+    gpu.cuda           a driver that runs another CUDA than `cuda:` wants
+    gpu.slices         devices are cut into MIG devices, or are not, against `mig:`; or none was made of them
     """
-    gpus = gpu.read_gpus()
     if cpu_setting(config.experiment):
+        return
+    if gpus.is_amd and gpus.driver is not Driver.ANSWERS:
+        yield from _judge_amd_count(_asked(config), gpus)
         return
     if gpus.driver is not Driver.ANSWERS:
         pytest.skip("the driver does not answer, so that its devices are not known")
     yield from judge_devices(_asked(config), gpus)
 
 
-@check()
-def check_interfaces_of_nccl(config: Config) -> Iterator[Finding]:
-    """The network interfaces that NCCL or Gloo is told to use are there, where several processes work together.
-
-    gpu.no-interface    NCCL_SOCKET_IFNAME or GLOO_SOCKET_IFNAME matches no interface of this machine
-    gpu.loopback        it names the loopback, which reaches no other node
-    gpu.no-network      no interface is up, so that the processes cannot meet
-    """
-    together = wants_several_processes(config.experiment) or _asked(config).count not in (None, 0, 1)
-    nodes = _number_of_nodes(config)
-    if not (together or nodes > 1 or os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1")):
-        return
-    if not network.has_loopback() and not network.has_network():
-        message, cause = (
-            "no network interface is up",
-            "the processes of the run meet over a network, even on one machine",
-        )
-        fix = "Run where there is a network, or bring up the loopback:\n    sudo ip link set lo up"
-        yield error(message, id="gpu.no-network", cause=cause, fix=fix)
-    for name in ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME"):
-        if not (value := os.environ.get(name, "")):
-            continue
-        chosen = network.interfaces_for(value, network.interfaces())
-        there = in_a_row(network.interfaces(), most=8)
-        correct = f"Name an interface that leads to the other nodes, or let it be found:\n    unset {name}"
-        if not chosen:
-            message = f"{name}={value} matches no network interface here"
-            yield error(message, id="gpu.no-interface", cause=f"this machine has {there}", fix=correct)
-        elif nodes > 1 and all(each.startswith("lo") for each in chosen):
-            message = f"{name}={value} is the loopback, and the run has {nodes} nodes"
-            cause = f"the loopback reaches no other node; this machine has {there}"
-            yield error(message, id="gpu.loopback", cause=cause, fix=correct)
-
-
-def _number_of_nodes(config: Config) -> int:
-    """Return how many machines the run is spread over, as the scheduler, torchrun or the config say."""
-    said = [os.environ.get(name, "") for name in ("SLURM_JOB_NUM_NODES", "SLURM_NNODES", "NNODES", "GROUP_WORLD_SIZE")]
-    return max([node_setting(config.experiment), *(int(text) for text in said if text.isdecimal())])
-
-
 def judge_devices(need: Gpu, gpus: Gpus) -> Iterator[Finding]:
     """Say what the devices that the job is shown lack."""
-    shown = gpu.visible(gpus.devices, gpus.selection)
+    shown = selection.of_job(gpus)
+    least = _least(need, gpus)
     chosen = f"CUDA_VISIBLE_DEVICES={gpus.selection}"
-    least = need.count if need.count is not None else 1
     if shown.problem:
         fix = "Correct it, or let all be seen:\n    unset CUDA_VISIBLE_DEVICES"
-        yield _error(
-            need, "selection", f"{chosen} is wrong: {shown.problem}", cause="CUDA stops at the mistake", fix=fix
-        )
-    elif not shown.devices and gpus.devices and least:
+        cause = f"CUDA stops at the mistake and shows {counted(len(shown.devices), 'device')}"
+        yield _error(need, "selection", f"{chosen} is wrong: {shown.problem}", cause=cause, fix=fix)
+    elif not shown.devices and gpus.devices and least and gpus.selection is not None:
         message = f"{chosen} hides all {counted(len(gpus.devices), 'GPU')}"
         fix = "Let them be seen:\n    unset CUDA_VISIBLE_DEVICES"
         yield _error(
             need, "hidden", message, found="0 GPUs", wanted=counted(least, "GPU"), cause="it names no device", fix=fix
         )
     elif len(shown.devices) < least and not any(device.sliced for device in shown.devices):
-        found, needed = counted(len(shown.devices), "GPU"), counted(least, "GPU")
-        cause = f"the machine has {counted(len(gpus.devices), 'GPU')}"
-        cause += f", and {chosen} shows {len(shown.devices)}" if gpus.selection is not None else ""
-        fix = "Ask the scheduler for more (`--gpus` for Slurm), or correct `count`"
-        yield _error(
-            need, "count", f"{found} visible, {needed} wanted", found=found, wanted=needed, cause=cause, fix=fix
-        )
+        yield _too_few(need, gpus, shown, least)
+    else:
+        yield from _judge_grant(need, gpus, shown)
+    yield from _judge_versions(need, gpus)
+    yield from _judge_slices(need, shown)
     yield from _judge_each(need, shown.devices)
 
 
-def _judge_each(need: Gpu, devices: tuple[gpu.Device, ...]) -> Iterator[Finding]:
+def _least(need: Gpu, gpus: Gpus) -> int:
+    """Return how many devices the job needs here: torchrun and its kin give each of their processes one."""
+    started = gpus.environment.get("LOCAL_WORLD_SIZE", "")
+    processes = int(started) if started.isdecimal() else 0
+    return max(need.count if need.count is not None else 1, processes if need.count != 0 else 0)
+
+
+def _too_few(need: Gpu, gpus: Gpus, shown: Visible, least: int) -> Finding:
+    found, needed = counted(len(shown.devices), "GPU"), counted(least, "GPU")
+    variable, grant = selection.granted(gpus.environment)
+    cause = f"the machine has {counted(len(gpus.devices), 'GPU')}"
+    fix = "Ask the scheduler for more (`--gpus` for Slurm), or correct `count`"
+    if gpus.selection is not None:
+        cause += f", and CUDA_VISIBLE_DEVICES={gpus.selection} shows {len(shown.devices)}"
+        if len(gpus.devices) >= least and not variable:
+            fix = "Let more of them be seen:\n    unset CUDA_VISIBLE_DEVICES"
+    if variable:
+        cause += f"; Slurm has given {grant} ({variable}={gpus.environment[variable]})"
+    if least != need.count and need.count:
+        cause += f"; the launcher starts {least} processes here (LOCAL_WORLD_SIZE)"
+    message = f"{found} visible, {needed} wanted"
+    return _error(need, "count", message, found=found, wanted=needed, cause=cause, fix=fix)
+
+
+def _judge_grant(need: Gpu, gpus: Gpus, shown: Visible) -> Iterator[Finding]:
+    variable, grant = selection.granted(gpus.environment)
+    several = any(gpus.environment.get(name, "1") not in ("", "1") for name in ("SLURM_NTASKS", "SLURM_GPUS_PER_TASK"))
+    if not grant or several or gpus.selection is None or len(shown.devices) == grant:
+        return
+    message = (
+        f"Slurm has given {counted(grant, 'GPU')}, CUDA_VISIBLE_DEVICES={gpus.selection} shows {len(shown.devices)}"
+    )
+    cause = f"{variable}={gpus.environment[variable]}; CUDA_VISIBLE_DEVICES was set after Slurm did, often in ~/.bashrc"
+    fix = "Take the line away that sets it, and let Slurm choose"
+    yield warning(message, id="gpu.not-granted", cause=cause, fix=fix, file=need.at.file, line=need.at.line)
+
+
+def _judge_versions(need: Gpu, gpus: Gpus) -> Iterator[Finding]:
+    cuda = f"{gpus.cuda[0]}.{gpus.cuda[1]}" if gpus.cuda else ""
+    for name, found, wanted in (("driver", gpus.version, need.driver), ("cuda", cuda, need.cuda)):
+        if wanted and found and not _is_in(found, wanted):
+            what = f"driver {found} is loaded" if name == "driver" else f"driver {gpus.version} runs CUDA {found}"
+            message = f"{what}, {wanted} is wanted"
+            fix = f"Run on a machine with such a driver, or correct `{name}`"
+            cause = "the driver of this machine is of another version than the config allows"
+            yield _error(need, name, message, found=found, wanted=wanted, cause=cause, fix=fix)
+
+
+def _judge_slices(need: Gpu, shown: Visible) -> Iterator[Finding]:
+    sliced = [device for device in shown.devices if device.sliced]
+    whole = [device for device in shown.devices if not device.sliced]
+    if bare := [device for device in sliced if not device.slices]:
+        message = f"{named(bare)} is in MIG mode, and no MIG device was made of it"
+        cause = "CUDA shows nothing of a device in MIG mode but the devices that were cut from it"
+        fix = "Have instances made, or MIG switched off, by an administrator:\n    nvidia-smi mig -lgip"
+        yield _error(need, "slices", message, cause=cause, fix=fix)
+    elif need.mig is False and sliced:
+        cause = "the job would get a part of its memory and processors"
+        fix = "Ask for whole devices, or say `mig: true`"
+        yield _error(need, "slices", f"{named(sliced)} is cut into MIG devices", cause=cause, fix=fix)
+    elif need.mig and whole:
+        fix = "Ask for MIG devices, or correct `mig`"
+        cause = "the job would occupy all of it"
+        yield _error(need, "slices", f"{named(whole)} is not cut into MIG devices", cause=cause, fix=fix)
+
+
+def _judge_each(need: Gpu, devices: tuple[Device, ...]) -> Iterator[Finding]:
     if small := [device for device in devices if not device.sliced and 0 < device.memory < (need.memory or 0)]:
         found, needed = format_size(small[0].memory), format_size(need.memory or 0)
-        message = f"{_named(small)} has {found} of memory, {needed} are wanted"
+        message = f"{named(small)} has {found} of memory, {needed} are wanted"
         cause = "the device is smaller than the job needs"
         fix = "Choose larger devices, or correct `memory`"
         yield _error(need, "memory", message, found=found, wanted=needed, cause=cause, fix=fix)
-    if other := [device for device in devices if device.capability and not _fits(device.capability, need.capability)]:
+    other = [each for each in devices if each.capability and need.capability and not _has(each, need.capability)]
+    if other:
         found = ".".join(map(str, other[0].capability or ()))
-        message = f"{_named(other)} has compute capability {found}, {need.capability} is wanted"
+        message = f"{named(other)} has compute capability {found}, {need.capability} is wanted"
         cause = "the device is of another generation than the job needs"
         fix = "Choose other devices, or correct `capability`"
         yield _error(need, "capability", message, found=found, wanted=need.capability, cause=cause, fix=fix)
 
 
-def _fits(capability: tuple[int, int], wanted: str) -> bool:
+def _judge_build(need: Gpu, build: Build, gpus: Gpus) -> Iterator[Finding]:
+    cuda, driver = compatibility.version_of(build.cuda), compatibility.version_of(gpus.version or gpus.loaded)
+    if not compatibility.runs(driver, gpus.cuda, cuda):
+        yield _error(need, **drivers.too_old(build, gpus))
+        return
+    devices = [device for device in selection.of_job(gpus).devices if device.capability]
+    held = [
+        (device, compatibility.code_for(device.capability, build.architectures))
+        for device in devices
+        if device.capability
+    ]
+    if not build.architectures:
+        return
+    compiles = compatibility.compiles_ptx(gpus.cuda, cuda)
+    bare = [device for device, code in held if code is Code.NONE or (code is Code.PTX and not compiles)]
+    late = [device for device, code in held if code is Code.PTX and compiles]
+    if bare:
+        yield _error(need, **drivers.no_code(build, bare, gpus))
+    if late:
+        message = f"torch {build.version} holds no machine code for {named(late)}, only PTX"
+        cause = "the driver compiles it when it is first used, which takes minutes, and keeps it in ~/.nv/ComputeCache"
+        fix = "Install a build for this generation, or run the program once before"
+        at = need.at
+        yield warning(message, id="gpu.compiled-late", cause=cause, fix=fix, file=at.file, line=at.line)
+
+
+def _judge_amd(need: Gpu, gpus: Gpus) -> Iterator[Finding]:
+    if not gpus.amd:
+        cause = "the kernel shows none: /sys/class/kfd is empty"
+        fix = "Run on a machine with one, or install a build of torch for the GPUs of this one"
+        message = f"torch {gpus.build.version if gpus.build else ''} is a build for AMD GPUs, and there is none here"
+        yield _error(need, "no-driver", message, cause=cause, fix=fix)
+    elif not gpus.amd_usable:
+        fix = (
+            "Have the user put into the groups of its owner, and log in again:\n    sudo usermod -aG render,video $USER"
+        )
+        yield _error(
+            need, "no-permission", "/dev/kfd may not be used by this user", cause="see `ls -l /dev/kfd`", fix=fix
+        )
+    else:
+        yield info(f"{counted(gpus.amd, 'AMD GPU')}; NVIDIA's checks of health do not apply", id="gpu.seen")
+
+
+def _judge_amd_count(need: Gpu, gpus: Gpus) -> Iterator[Finding]:
+    names = ("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
+    chosen = [(name, gpus.environment[name]) for name in names if name in gpus.environment]
+    shown = min([gpus.amd, *(len([word for word in value.split(",") if word.strip()]) for _, value in chosen)])
+    least = _least(need, gpus)
+    if gpus.amd and shown < least:
+        cause = f"the machine has {counted(gpus.amd, 'AMD GPU')}"
+        cause += "".join(f", and {name}={value} is set" for name, value in chosen)
+        fix = "Ask the scheduler for more (`--gpus` for Slurm), or correct `count`"
+        found, wanted = counted(shown, "GPU"), counted(least, "GPU")
+        yield _error(
+            need, "count", f"{found} visible, {wanted} wanted", found=found, wanted=wanted, cause=cause, fix=fix
+        )
+
+
+def _lost(need: Gpu | None, gpus: Gpus) -> Iterator[Finding]:
+    """Say which devices cannot be asked; a job that is shown others is not refused."""
+    lost = [device for device in gpus.devices if device.error or device.silent]
+    if not lost:
+        return
+    said = drivers.why_lost(lost, gpus)
+    shown = {device.index for device in selection.of_job(gpus).devices}
+    if need and any(device.index in shown for device in lost):
+        yield _error(need, **said)
+    elif need:
+        yield warning(said["message"], id="gpu.lost", cause=said["cause"], fix=said["fix"])
+
+
+def _on_cpu(need: Gpu, setting: str) -> Finding:
+    message = f"the config asks for {_wanted(need)}, and {setting} says that the run uses none"
+    cause = "such a run computes on the CPU, so that nothing about GPUs is looked at"
+    fix = f"Correct {setting}, or take the `gpu:` section away"
+    return warning(message, id="gpu.device-is-cpu", cause=cause, fix=fix, file=need.at.file, line=need.at.line)
+
+
+def _uses_torch(config: Config, root: Path) -> bool:
+    """Tell whether torch is the job's: unless it lists its imports, and neither they nor its code speak of it."""
+    names = {entry.name.partition(".")[0] for entry in config.imports}
+    return (
+        not names or bool(names & {"torch", "lightning", "transformers"}) or Readers.in_folder(root).mentions("torch")
+    )
+
+
+def _has(device: Device, specifier: str) -> bool:
+    return _is_in(".".join(map(str, device.capability or ())), specifier)
+
+
+def _is_in(version: str, specifier: str) -> bool:
     from packaging.specifiers import SpecifierSet
+    from packaging.version import InvalidVersion
 
-    return SpecifierSet(wanted).contains(f"{capability[0]}.{capability[1]}")
-
-
-def _named(devices: list[gpu.Device]) -> str:
-    more = f" (and {len(devices) - 1} more)" if len(devices) > 1 else ""
-    return f"GPU {devices[0].index} ({devices[0].name}){more}"
-
-
-def _judge_driver(need: Gpu, build: TorchBuild, gpus: Gpus) -> Iterator[Finding]:
-    # Within one major version an older driver runs a newer build.
-    major = int(build.cuda.partition(".")[0])
-    if gpus.cuda and gpus.cuda[0] < major:
-        found = f"CUDA {gpus.cuda[0]}.{gpus.cuda[1]}"
-        message = f"driver {gpus.version} runs {found} at most, torch {build.version} needs CUDA {build.cuda}"
-        cause = "the driver is older than the CUDA that torch was built for"
-        fix = f"Upgrade the driver, or install a build of torch for CUDA {gpus.cuda[0]}"
-        yield _error(need, "driver-too-old", message, found=found, wanted=f"CUDA {build.cuda}", cause=cause, fix=fix)
-
-
-def _reinstall(build: TorchBuild) -> str:
-    version = build.version.partition("+")[0]
-    if build.from_conda:
-        return f'Install the build with CUDA:\n    conda install "pytorch={version}=*cuda*"'
-    command = f"{sys.executable} -m pip install --force-reinstall torch=={version}"
-    return f"Install the build with CUDA, from an index that has it, or ask for no GPU:\n    {command}"
+    try:
+        return SpecifierSet(specifier).contains(version)
+    except InvalidVersion:
+        return True
 
 
 def _asked(config: Config) -> Gpu:
@@ -246,5 +346,5 @@ def _wanted(need: Gpu) -> str:
     return counted(need.count, "GPU") if need.count is not None else "GPUs"
 
 
-def _error(need: Gpu, name: str, message: str, **more: object) -> Finding:
+def _error(need: Gpu, name: str, message: str, **more: str) -> Finding:
     return error(message, id=f"gpu.{name}", file=need.at.file, line=need.at.line, **more)

@@ -14,7 +14,9 @@ from preflight.phrases import counted
 from preflight.system.experiment import cpu_setting
 from preflight.system.gpu import arithmetic
 from preflight.system.gpu.arithmetic import Computed, Outcome, Step
+from preflight.system.gpu.facts import Gpus
 from preflight.system.gpu.refusals import Refusal
+from preflight.system.gpu.selection import why_not_usable
 
 TEST_IT = "Run on another device, and have this one tested:\n    nvidia-smi -q -d ECC,ROW_REMAPPER"
 KERNEL_LOG = "Read what the kernel says of the device, and have it reset:\n    sudo dmesg | grep -i xid | tail"
@@ -91,7 +93,7 @@ REFUSED = {
 
 @check(per="gpu", needs="torch")
 def check_device_computes_rightly(
-    device: int, config: Config, fresh: Callable[..., Any], scratch: Path
+    device: int, config: Config, gpus: Gpus, fresh: Callable[..., Any], scratch: Path
 ) -> Iterator[Finding]:
     """The device computes what the CPU computes in double precision, and the same bits each time.
 
@@ -119,6 +121,8 @@ def check_device_computes_rightly(
     """
     if cpu_setting(config.experiment):
         return
+    if reason := why_not_usable(gpus):
+        pytest.skip(reason)
     need = config.gpu or Gpu()
     notes = scratch / f"device-{device}"
     try:

@@ -7,12 +7,6 @@ from preflight import check
 LATER = "is read, and a later version looks at it"
 
 
-@check(when="gpu.idle")
-def check_idle_gpu() -> None:
-    """The devices are idle."""
-    pytest.skip(f"gpu.idle {LATER}")
-
-
 @check(when="seeds.command")
 def check_seeds_of_a_command() -> None:
     """The command gives the same result twice under one seed."""

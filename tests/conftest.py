@@ -4,6 +4,7 @@ import importlib.util
 import inspect
 import os
 import pickle
+import runpy
 import shlex
 import subprocess
 import sys
@@ -138,3 +139,10 @@ def _is_of(process: psutil.Process, ancestor: int) -> bool:
         return ancestor in parents or (process.ppid() == 1 and process.name().startswith(("python", "sleep")))
     except psutil.Error:
         return False
+
+
+@pytest.fixture(scope="session")
+def nvidia_driver(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Return `nvidia_driver(devices, …)`: shell text after which a driver of so many devices is found."""
+    build = runpy.run_path(str(Path(__file__).parent / "worlds" / "driver.py"))["FakeDriver"]
+    return build(tmp_path_factory.mktemp("driver"))

@@ -39,26 +39,28 @@ class Watcher(Protocol):
         """There will be no more."""
 
 
-def run(
+def run(  # noqa: PLR0913 - all but the config by name
     config: Config,
     *,
     selection: Selection | None = None,
     strict: bool = False,
+    facts: Mapping[str, Any] | None = None,
     watcher: Watcher | None = None,
     place: Local | None = None,
 ) -> Report:
     """Run the checks that `config` asks for and return all that is known of them.
 
-    `place` is a worker that was started before the config was known; it is put away where the config wants another
-    interpreter. Ctrl-C and SIGTERM end the run within two seconds: the Report then holds what was known and is
-    `interrupted`. Raises UserError where the run cannot begin.
+    `facts` are those of GPUs (`Gpus.to_json`) to be judged in place of this machine's. `place` is a worker that was
+    started before the config was known; it is put away where the config wants another interpreter. Ctrl-C and SIGTERM
+    end the run within two seconds: the Report then holds what was known and is `interrupted`. Raises UserError where
+    the run cannot begin.
     """
     selection = selection or Selection()
     began, started = time.time(), datetime.now(UTC)
     hearing = _Hearing(watcher)
     interrupted = False
     with _interruptible():
-        request = _request(config, selection)
+        request = {**_request(config, selection), "facts": facts}
         if place is not None and place.python != config.python:
             place.close()
             place = None

@@ -9,13 +9,20 @@ from typing import Any
 from preflight.model import Result
 
 
-def run_check(check: Callable[..., Any] | str, config: Mapping[str, Any] | str = "", *, root: Path) -> list[Result]:
+def run_check(
+    check: Callable[..., Any] | str,
+    config: Mapping[str, Any] | str = "",
+    *,
+    root: Path,
+    facts: Mapping[str, Any] | None = None,
+) -> list[Result]:
     """Run one check for a project in `root` and return its results, one for each entry that it is asked about.
 
     `check` is the function, or an id as `preflight run --only` takes it. `config` is the text of foo.yaml or what it
     would hold: `run_check(check_every_shard_opens, {"data": {"root": "shards"}}, root=tmp_path)`. The check must lie
-    in a folder of checks: built in, the project's `preflight_checks/`, or an installed package's. Raises UserError
-    where the config is wrong.
+    in a folder of checks: built in, the project's `preflight_checks/`, or an installed package's. `facts` of GPUs, as
+    `preflight facts capture` writes them, are judged in place of this machine's. Raises UserError where the config is
+    wrong.
     """
     import yaml
 
@@ -29,5 +36,5 @@ def run_check(check: Callable[..., Any] | str, config: Mapping[str, Any] | str =
         check = f"{family_of(Path(check.__code__.co_filename))}.{name}"
     text = config if isinstance(config, str) else yaml.safe_dump(dict(config))
     settings = configuration.load(Path("config.yaml"), text=text, root=root)
-    results = run(settings, selection=Selection(only=(check,))).results
+    results = run(settings, selection=Selection(only=(check,)), facts=facts).results
     return [result for result in results if result.check.partition("[")[0] == check.partition("[")[0]]

@@ -12,6 +12,8 @@ AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
 # What a check needs that wants all that the config imports.
 ALL_IMPORTS = "*"
+# Checks with one of these tags cost seconds: they take part where the config asks for them, or `--tag` does.
+ON_REQUEST = frozenset({"perf"})
 
 
 class ChildFailed(Exception):

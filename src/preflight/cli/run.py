@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from preflight.cli import options
+from preflight.cli.facts import load
 from preflight.places.local import Local
 
 TYPE_CHECKING = False
@@ -19,6 +21,9 @@ def parser() -> argparse.ArgumentParser:
     parser = options.command_parser("run", "Check what the experiment needs, and say GO or NO-GO.")
     options.add_config(parser)
     options.add_selection(parser)
+    parser.add_argument(
+        "--facts", metavar="FILE", type=Path, help="judge the GPUs that `preflight facts capture` wrote, not those here"
+    )
     parser.add_argument("--strict", action="store_true", help="let warnings count")
     options.add_views(parser)
     return parser
@@ -28,6 +33,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the checks and return the verdict's exit code, the same whatever the format."""
     arguments = parser().parse_args(argv)
     views = options.views_of(arguments)
+    facts = load(arguments.facts) if arguments.facts else None
     # The worker comes to life while the config is read, which takes about as long.
     place = Local()
     try:
@@ -37,7 +43,9 @@ def main(argv: Sequence[str]) -> int:
 
         settings = options.settings_of(arguments)
         selection = options.selection_of(arguments)
-        report = run.run(settings, selection=selection, strict=arguments.strict, watcher=Progress(), place=place)
+        report = run.run(
+            settings, selection=selection, strict=arguments.strict, facts=facts, watcher=Progress(), place=place
+        )
     finally:
         place.close()
     _refuse_idle_names(report, selection.only, settings)

@@ -15,6 +15,9 @@ from preflight.quantities import LARGEST, parse_count, parse_duration, parse_siz
 _NAME = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
 _ACCESS = frozenset({"read", "write", "execute"})
 _PORTS = (1, 65_535)
+_DTYPES = {name: name for name in ("float64", "float32", "tf32", "float16", "bfloat16", "float8", "int8")}
+_DTYPES |= {"fp64": "float64", "double": "float64", "fp32": "float32", "float": "float32", "fp16": "float16"}
+_DTYPES |= {"half": "float16", "bf16": "bfloat16", "fp8": "float8"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,14 @@ def _read_access(value: Any) -> frozenset[str]:
     return access
 
 
+def _read_dtype(value: Any) -> str:
+    """Return a dtype by torch's name for it, `tf32` and `float8` as they are called everywhere."""
+    word = read_text(value).strip().lower().removeprefix("torch.")
+    if word not in _DTYPES:
+        raise ValueError
+    return _DTYPES[word]
+
+
 def _read_range(value: Any) -> tuple[float, float]:
     if not isinstance(value, list) or len(value) != 2:
         raise ValueError
@@ -165,6 +176,7 @@ Port = Annotated[int, Scalar("a port from 1 to 65535", whole_number(*_PORTS))]
 Host = Annotated[str, Scalar("`name:port`", _read_host)]
 Access = Annotated[frozenset[str], Scalar("read, write, execute, or some of them joined by `+`", _read_access)]
 Open = Annotated[int | Literal["all"], Scalar("a number of files above 0, or `all`", _read_open)]
+Dtype = Annotated[str, Scalar("float64, float32, tf32, float16, bfloat16, float8 or int8", _read_dtype)]
 Range = Annotated[tuple[float, float], Scalar("two numbers, the smaller first", _read_range)]
 Choice = Annotated[tuple[Any, ...], Scalar("a list of single values", _read_set)]
 Encoding = Annotated[str, Scalar("an encoding that Python knows, such as utf-8", _read_encoding)]

@@ -17,6 +17,7 @@ from preflight.config.scalars import (
     Command,
     Count,
     Day,
+    Dtype,
     Duration,
     Encoding,
     FindingId,
@@ -211,17 +212,24 @@ class System:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """`gpu:`: how many devices, bytes of memory on each, compute capability (a specifier such as `>=8.0`), dtypes.
+    """`gpu:`: how many devices, bytes of free memory on each, and what they, their driver and its CUDA must be.
 
-    `device` is what the experiment calls its device; where that is no GPU, nothing of the section is asked.
+    `capability`, `driver` and `cuda` are specifiers such as `>=8.0`. `dtypes` are computed in; `idle` wants nobody else
+    on the devices; `mig` says whether they are to be cut into MIG devices; `p2p` and `perf` want their connections and
+    their speed measured. `device` is what the experiment calls its device; where that is no GPU, nothing is asked.
     """
 
     device: str = ""
     count: Count | None = None
     memory: Size | None = None
     capability: Specifiers = ""
-    dtypes: tuple[str, ...] = ()
+    driver: Specifiers = ""
+    cuda: Specifiers = ""
+    dtypes: tuple[Dtype, ...] = ()
     idle: bool | None = None
+    mig: bool | None = None
+    p2p: bool | None = None
+    perf: bool | None = None
     at: Location = NOWHERE
 
     @property

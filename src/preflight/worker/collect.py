@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,22 +23,27 @@ from preflight.isolation.children import How
 from preflight.isolation.endings import why_broken
 from preflight.model import Planned, Result, Status
 from preflight.system.modules import Imported
-from preflight.words import Terms, terms_of
+from preflight.words import ON_REQUEST, Terms, terms_of
 from preflight.worker.request import is_named
+
+if TYPE_CHECKING:
+    from preflight.system.gpu.facts import Gpus
 
 
 @dataclass(slots=True)
 class Context:
     """What the checks of one session share: the config, the folder for scratch, how imports went, where this is.
 
-    `trusted` is the folder of the built-in checks, which need no trial. `path` and `modules` are what the job has in
-    `sys.path` and `sys.modules` where preflight has it otherwise; checks in the folder `shielded` never see that.
+    `gpus` are facts to be judged in place of this machine's, None for its own. `trusted` is the folder of the built-in
+    checks, which need no trial. `path` and `modules` are what the job has in `sys.path` and `sys.modules` where
+    preflight has it otherwise; checks in the folder `shielded` never see that.
     """
 
     config: Config
     scratch: Path
     place: str = "local"
     imported: dict[str, Imported] = field(default_factory=dict)
+    gpus: Gpus | None = None
     trusted: Path | None = None
     shielded: Path | None = None
     path: Sequence[str] = ()
@@ -177,8 +182,9 @@ def load(path: Path, config: pytest.Config) -> types.ModuleType:
 class CheckPlugin:
     """The pytest hooks that make items of checks."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, tags: Sequence[str] = ()) -> None:
         self._context = context
+        self._tags = tags
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -194,8 +200,7 @@ class CheckPlugin:
             return None
         if not _is_check(name, obj, collector.obj):
             return []
-        terms = terms_of(obj)  # type: ignore[arg-type]
-        if terms.when and not configuration.asked(self._context.config, terms.when):
+        if not self._takes_part(terms := terms_of(obj)):  # type: ignore[arg-type]
             return []
         items: list[pytest.Item] = list(collector._genfunctions(name, obj))  # noqa: SLF001 - as pytest-asyncio does
         for item in items:
@@ -207,11 +212,22 @@ class CheckPlugin:
         """Give a check that is `per` something its entries."""
         per = terms_of(metafunc.function).per
         if per == "gpu":
+            from preflight.system.gpu.presence import count_shown
+
             gpu = self._context.config.gpu
-            metafunc.parametrize("device", range((gpu and gpu.count) or 1))
+            metafunc.parametrize("device", range((gpu and gpu.count) or count_shown()))
         elif per:
             entries = configuration.entries(self._context.config, per)
             metafunc.parametrize("entry", entries, ids=[configuration.label(entry) for entry in entries])
+
+    def _takes_part(self, terms: Terms) -> bool:
+        """Tell whether the config, or the selection, has what a check is about."""
+        if self._context.gpus is not None and terms.per == "gpu":
+            return False  # facts of another machine are judged, so no device is there to be touched
+        if not terms.when or configuration.asked(self._context.config, terms.when):
+            return True
+        is_named = bool({*terms.tags} & ON_REQUEST & {*self._tags})
+        return is_named and configuration.asked(self._context.config, terms.when.partition(".")[0])
 
     def _plan(self, item: Any, terms: Terms) -> Planned:
         function = item.function
@@ -227,9 +243,9 @@ class CheckPlugin:
             file=str(item.path),
             line=function.__code__.co_firstlineno,
             tags=terms.tags,
-            asked=bool(terms.when),
+            asked=bool(terms.when) and configuration.asked(config, terms.when),
             deadline=getattr(entry, "deadline", None) or terms.timeout or config.deadline,
-            needs=terms.needs,
+            needs=() if _is_idle(terms) else terms.needs,
         )
 
 
@@ -259,6 +275,15 @@ def chosen(planned: Planned, only: Iterable[str], tags: Iterable[str]) -> bool:
 def _is_check(name: str, value: object, module: types.ModuleType) -> bool:
     own = getattr(value, "__module__", None) == module.__name__
     return name.startswith("check_") and isinstance(value, types.FunctionType) and own
+
+
+def _is_idle(terms: Terms) -> bool:
+    """Tell whether a check is about a device where there is none: torch is not imported to learn that."""
+    if terms.per != "gpu":
+        return False
+    from preflight.system.gpu.presence import is_any_here
+
+    return not is_any_here()
 
 
 def planned_file(path: Path) -> Planned:

@@ -7,12 +7,10 @@ import platform
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from preflight.system import git
-from preflight.system.gpu import gather as gpu
 from preflight.system.packages import Installed
 
 # Reports are passed around, so only variables that cannot hold a secret are told.
@@ -63,9 +61,9 @@ def commit(root: Path) -> Mapping[str, Any]:
 
 def gpus(_root: Path) -> Mapping[str, Any]:
     """Return what the driver says of itself and its devices."""
-    found = gpu.read_gpus()
-    devices = [{**asdict(device), "uuid": None} for device in found.devices]
-    return {"driver": found.driver, "driver_version": found.version, "gpus": devices}
+    from preflight.system.gpu import gather
+
+    return gather.gather(start=False).told()
 
 
 GATHERERS: Mapping[str, Callable[[Path], Mapping[str, Any]]] = {

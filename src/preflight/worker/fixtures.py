@@ -9,7 +9,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,6 +21,9 @@ from preflight.isolation.endings import why_broken
 from preflight.system.modules import Imported
 from preflight.words import ChildFailed
 from preflight.worker.collect import CONTEXT, PLANNED, family_of
+
+if TYPE_CHECKING:
+    from preflight.system.gpu.facts import Gpus
 
 
 @pytest.fixture
@@ -65,6 +68,15 @@ def scratch(request: pytest.FixtureRequest) -> Iterator[Path]:
 def imported(request: pytest.FixtureRequest) -> Mapping[str, Imported]:
     """How the import of each module of `imports:` went in the stage."""
     return request.config.stash[CONTEXT].imported
+
+
+@pytest.fixture
+def gpus(request: pytest.FixtureRequest) -> Gpus:
+    """The facts of this machine's GPUs, or those that the run was told to judge in their place."""
+    from preflight.system.gpu import gather
+
+    context = request.config.stash[CONTEXT]
+    return context.gpus or gather.gather(start=bool(context.config.gpu))
 
 
 @pytest.fixture

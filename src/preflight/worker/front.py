@@ -95,7 +95,10 @@ class Front(Session):
             self.children.start(f"facts {name}", partial(self._gather, name), _FACTS_DEADLINE)
 
     def _gather(self, name: str, send: Send) -> None:
-        send(facts.GATHERERS[name](self.config.root))
+        if name == "gpus" and self.context.gpus is not None:
+            send(self.context.gpus.told())
+        else:
+            send(facts.GATHERERS[name](self.config.root))
 
     def _order_stage(self) -> None:
         if self._serving and self.stage is not None:

@@ -19,6 +19,7 @@ from preflight.worker.stage import Stage
 
 if TYPE_CHECKING:
     from preflight.config import Config
+    from preflight.system.gpu.facts import Gpus
 
 # Imports a module within so many seconds and returns what is to be told of it.
 Attempt = Callable[[str, float], Mapping[str, Any]]
@@ -33,6 +34,7 @@ def work(path: Sequence[str]) -> None:
     if not line:
         os._exit(0)  # the command has changed its mind
     request = Request(**json.loads(line))
+    os.environ["PREFLIGHT_WORKER"] = str(os.getpid())
     os.chdir(request.root)
     with tempfile.TemporaryDirectory(prefix="preflight-", ignore_cleanup_errors=True) as scratch:
         root = Path(request.root)
@@ -46,7 +48,7 @@ def work(path: Sequence[str]) -> None:
         voice = Voice(wire)
         config = _config(request)
         builtin = discovery.builtin()
-        context = Context(config, Path(scratch), request.place, trusted=builtin, shielded=builtin)
+        context = Context(config, Path(scratch), request.place, gpus=_gpus(request), trusted=builtin, shielded=builtin)
         front = Front(replace(request, scratch=scratch), config, voice, context, stage)
         context.path = path if sys.flags.safe_path else [str(config.root), *path]
         code = host(front)
@@ -77,7 +79,13 @@ def serve(  # noqa: PLR0913, PLR0917 - all that `boot` knows
     request = Request(**told["request"])
     config = _config(request)
     context = Context(
-        config, Path(request.scratch), request.place, trusted=discovery.builtin(), path=path, modules=aside
+        config,
+        Path(request.scratch),
+        request.place,
+        gpus=_gpus(request),
+        trusted=discovery.builtin(),
+        path=path,
+        modules=aside,
     )
     for name, outcome in told["known"].items():
         context.imported[name] = Imported(name=name, outcome=Outcome(outcome))
@@ -97,3 +105,9 @@ def _config(request: Request) -> Config:
 
     source = Path(request.source) if request.source else None
     return replace(configuration.load(source, text=request.text), root=Path(request.root))
+
+
+def _gpus(request: Request) -> Gpus | None:
+    from preflight.system.gpu.facts import Gpus
+
+    return Gpus.from_json(request.facts) if request.facts else None

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 
 def is_named(check: str, name: str) -> bool:
-    """Tell whether `--only NAME` means this check: by its id, the id without entry, its family, or as a glob."""
+    """Tell whether `--only NAME` means this check: by its id, the id without entry, its family, or as a glob.
+
+    `gpu` also means the families `gpu-health` and its like.
+    """
     from fnmatch import fnmatchcase
 
-    names = {check, check.partition("[")[0], check.partition(".")[0]}
+    family = check.partition(".")[0]
+    names = {check, check.partition("[")[0], family, family.partition("-")[0]}
     return name in names or fnmatchcase(check, name.replace("[", "[[]"))
 
 
@@ -32,9 +37,9 @@ class Selection:
 class Request:
     """What is to be run, and how.
 
-    `text` is the config as the command read it from `source`; `root` its folder. `lent` tells `boot` where modules
-    that are lent lie. `scratch` and `inline` (the id of one check, to be run by itself) are set on the way from the
-    worker to its stage.
+    `text` is the config as the command read it from `source`; `root` its folder. `lent` tells `boot` where modules that
+    are lent lie. `facts` are those of GPUs to be judged in place of this machine's. `scratch` and `inline` (the id of
+    one check, to be run by itself) are set on the way from the worker to its stage.
     """
 
     source: str = ""
@@ -47,6 +52,7 @@ class Request:
     lent: str = ""
     deadline: float = 60.0
     imports: Mapping[str, float] = field(default_factory=dict)
+    facts: Mapping[str, Any] | None = None
     plan_only: bool = False
     scratch: str = ""
     inline: str = ""

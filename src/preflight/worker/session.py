@@ -166,7 +166,7 @@ def host(session: Session) -> int:
     keyword = ["-k", session.request.keyword] if session.request.keyword else []
     # Not the project's root: pytest would expand a `$NAME` in it.
     rootdir = f"--rootdir={os.sep}"
-    plugins = [CheckPlugin(session.context), fixtures, session.answers, session]
+    plugins = [CheckPlugin(session.context, session.request.tags), fixtures, session.answers, session]
     return int(pytest.main([*_ARGUMENTS, *switched_off, rootdir, *keyword], plugins=plugins))
 
 
