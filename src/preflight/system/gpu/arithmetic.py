@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -270,7 +270,8 @@ def precision(*, tf32: bool) -> Iterator[None]:
     changed: list[tuple[Any, str, Any]] = []
     try:
         for place, name, value in wanted:
-            if hasattr(place, name):
+            # Old releases raise AssertionError for a name that they do not know.
+            with suppress(AttributeError, AssertionError):
                 changed.append((place, name, getattr(place, name)))
                 setattr(place, name, value)
         yield
