@@ -1,5 +1,6 @@
 """The check of what GPUs compute: a GPU where one is, and the CPU as a device that is wrong, hangs, dies or refuses."""
 
+import json
 import os
 import signal
 import time
@@ -15,13 +16,16 @@ from preflight.config import Config, Gpu, Location
 from preflight.model import Finding, Status
 from preflight.system.gpu import arithmetic
 from preflight.system.gpu.arithmetic import Computed
-from preflight.system.gpu.gather import read_torch_build
+from preflight.system.gpu.build import read_build
+from preflight.system.gpu.facts import Gpus
 from preflight.system.gpu.operation import as_bits
+from preflight.system.origins import SearchPath
 from preflight.testing import run_check
 from preflight.worker.fixtures import fresh_within
 
 torch = pytest.importorskip("torch")
-BUILD = read_torch_build()
+BUILD = read_build(SearchPath.of(Path()))
+HERE = Gpus.from_json(json.loads((Path(__file__).parents[1] / "facts/h100.json").read_text()))
 HAS_CUDA = Path("/dev/nvidia0").exists() and BUILD is not None and bool(BUILD.cuda)
 CONFIG = Config(gpu=Gpu(count=1, dtypes=("float32", "bfloat16"), at=Location("foo.yaml", 9, "preflight.gpu")))
 ID = "gpu-results.device-computes-rightly"
@@ -39,7 +43,7 @@ def findings(checks: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(arithmetic, "compute", lambda device, *more: on_device("cpu", *more))
 
     def run(config: Config = CONFIG, seconds: float = 40) -> list[Finding]:
-        return list(checks.check_device_computes_rightly(0, config, fresh_within(seconds), tmp_path))
+        return list(checks.check_device_computes_rightly(0, config, HERE, fresh_within(seconds), tmp_path))
 
     return run
 
@@ -203,7 +207,7 @@ def test_a_context_made_by_an_import_is_used_as_it_is(
         pytest.fail("a fork cannot use a context of its parent's")
 
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    assert not list(checks.check_device_computes_rightly(0, CONFIG, fork, tmp_path))
+    assert not list(checks.check_device_computes_rightly(0, CONFIG, HERE, fork, tmp_path))
 
 
 def test_no_device_to_compute_on(tmp_path: Path) -> None:
@@ -221,7 +225,7 @@ def on_gpu(checks: ModuleType, tmp_path: Path) -> Callable[..., list[Finding]]:
         pytest.skip("there is no GPU that this torch can use")
 
     def run(seconds: float = 60) -> list[Finding]:
-        return list(checks.check_device_computes_rightly(0, CONFIG, fresh_within(seconds), tmp_path))
+        return list(checks.check_device_computes_rightly(0, CONFIG, HERE, fresh_within(seconds), tmp_path))
 
     return run
 

@@ -12,15 +12,16 @@ import pytest
 
 from preflight.system.gpu import arithmetic
 from preflight.system.gpu.arithmetic import Computed, Outcome, Step
-from preflight.system.gpu.gather import read_torch_build
+from preflight.system.gpu.build import read_build
 from preflight.system.gpu.operation import Operation, as_bits
 from preflight.system.gpu.operations import operations
 from preflight.system.gpu.refusals import Refusal, refusal_of
 from preflight.system.gpu.rounding import FORMATS, formats_of
+from preflight.system.origins import SearchPath
 from preflight.worker.fixtures import fresh_within
 
 torch = pytest.importorskip("torch")
-BUILD = read_torch_build()
+BUILD = read_build(SearchPath.of(Path()))
 # Without a word to CUDA: a process that has used it cannot fork children that use it.
 HAS_CUDA = Path("/dev/nvidia0").exists() and BUILD is not None and bool(BUILD.cuda)
 WORDS = ("float32", "tf32", "float16", "bfloat16", "float8", "int8", "float64")
@@ -199,6 +200,7 @@ def flags() -> list[Any]:
 POOLED = """
 import torch
 from preflight.system.gpu import arithmetic
+from preflight.system.origins import SearchPath
 from preflight.worker.fixtures import fresh_within
 torch.set_num_threads(2)
 (torch.randn(1000, 1000) @ torch.randn(1000, 1000)).exp()

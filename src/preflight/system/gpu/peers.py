@@ -38,7 +38,12 @@ def try_pairs(devices: Sequence[str] | int, seed: int, note: Callable[[str], Non
         note(f"the context of {name}")
         opened = open_device(name)
         if opened.refusal:
-            return {"labels": labels, "pairs": [], "refused": opened.text, "absent": opened.refusal == Refusal.NO_DEVICE}
+            return {
+                "labels": labels,
+                "pairs": [],
+                "refused": opened.text,
+                "absent": opened.refusal == Refusal.NO_DEVICE,
+            }
         labels.append(label(opened))
     pairs = []
     for source, target in ((one, two) for one in range(len(names)) for two in range(len(names)) if one != two):
