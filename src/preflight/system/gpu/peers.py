@@ -33,12 +33,17 @@ def try_pairs(devices: Sequence[str] | int, seed: int, note: Callable[[str], Non
     `devices` are names, or how many of the visible ones at most (0: all). `refused` says why there is none.
     """
     names = visible_devices(devices) if isinstance(devices, int) else list(devices)
-    labels = []
+    labels: list[str] = []
     for name in names:
         note(f"the context of {name}")
         opened = open_device(name)
         if opened.refusal:
-            return {"labels": labels, "pairs": [], "refused": opened.text, "absent": opened.refusal == Refusal.NO_DEVICE}
+            return {
+                "labels": labels,
+                "pairs": [],
+                "refused": opened.text,
+                "absent": opened.refusal == Refusal.NO_DEVICE,
+            }
         labels.append(label(opened))
     pairs = []
     for source, target in ((one, two) for one in range(len(names)) for two in range(len(names)) if one != two):
