@@ -239,7 +239,7 @@ def _judge_each(need: Gpu, devices: tuple[Device, ...]) -> Iterator[Finding]:
 
 
 def _judge_build(need: Gpu, build: Build, gpus: Gpus) -> Iterator[Finding]:
-    cuda, driver = compatibility.version_of(build.cuda), compatibility.version_of(gpus.version or gpus.loaded)
+    cuda, driver = compatibility.version_of(build.cuda), compatibility.version_of(gpus.version)
     if not compatibility.runs(driver, gpus.cuda, cuda):
         yield _error(need, **drivers.too_old(build, gpus))
         return

@@ -1,4 +1,4 @@
-"""A machine with NVIDIA's driver, as far as its libraries tell: built with the system's compiler, it says what a test wants."""
+"""A machine with NVIDIA's driver, as far as its libraries tell: built here, they say what a test wants."""
 
 import shlex
 import shutil
@@ -10,7 +10,7 @@ import pytest
 
 SOURCES = Path(__file__).parent
 UUID = "0000000{0}-1111-2222-3333-444444444444"
-# What an H100 80GB HBM3 with driver 580.159.04 answered, in a virtual machine of one device; UUID and process are made up.
+# What an H100 80GB HBM3 with driver 580.159.04 answered, in a virtual machine of one device; the UUID is made up.
 H100 = {
     "nvmlDeviceGetUUID": "GPU-" + UUID,
     "nvmlDeviceGetName": "NVIDIA H100 80GB HBM3",

@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
     from preflight.system.gpu.gather import gather
     from preflight.system.gpu.view import ask_torch
 
-    gpus = gather()
+    gpus = gather(Path.cwd())
     if gpus.build and not arguments.without_torch:
         gpus = replace(gpus, torch=ask_torch())
     if not arguments.with_ids:

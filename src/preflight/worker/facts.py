@@ -59,11 +59,11 @@ def commit(root: Path) -> Mapping[str, Any]:
     return {"commit": repository.commit, "branch": repository.branch, **counts}
 
 
-def gpus(_root: Path) -> Mapping[str, Any]:
+def gpus(root: Path) -> Mapping[str, Any]:
     """Return what the driver says of itself and its devices."""
     from preflight.system.gpu import gather
 
-    return gather.gather(start=False).told()
+    return gather.gather(root, start=False).told()
 
 
 GATHERERS: Mapping[str, Callable[[Path], Mapping[str, Any]]] = {

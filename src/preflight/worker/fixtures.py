@@ -76,7 +76,7 @@ def gpus(request: pytest.FixtureRequest) -> Gpus:
     from preflight.system.gpu import gather
 
     context = request.config.stash[CONTEXT]
-    return context.gpus or gather.gather(start=bool(context.config.gpu))
+    return context.gpus or gather.gather(context.config.root, start=bool(context.config.gpu))
 
 
 @pytest.fixture

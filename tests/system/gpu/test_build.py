@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from preflight.system.gpu import build
+from preflight.system.origins import SearchPath
 
 # The list as it stands in libtorch_python.so of torch 2.11.0+cu130, between other text.
 COMPILED = b"\0sm_\0compute capability\0sm_75 sm_80 sm_86 sm_90 sm_100 sm_120\0nvrtc: compute_90\0"
@@ -35,7 +36,7 @@ def test_the_files_of_a_torch(
     package = write_torch(tmp_path, text)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "torch", raising=False)
-    found = build.read_build()
+    found = build.read_build(SearchPath.of(Path()))
     assert found is not None
     assert (found.version, found.cuda, found.hip) == facts
     assert found.file == str(package / "version.py")
@@ -58,7 +59,7 @@ def test_the_architectures_of_a_build(compiled: bytes, architectures: tuple[str,
 
 def test_the_installed_torch_says_the_same_itself() -> None:
     torch = pytest.importorskip("torch")
-    found = build.read_build()
+    found = build.read_build(SearchPath.of(Path()))
     assert found is not None
     assert found.version == str(torch.__version__)
     assert found.cuda == (torch.version.cuda or "")

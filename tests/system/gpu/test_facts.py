@@ -87,7 +87,7 @@ def test_any_device_survives_a_file(device: Device) -> None:
     ],
 )
 def test_what_holds_no_facts(data: object) -> None:
-    with pytest.raises(ValueError, match="schema|facts"):
+    with pytest.raises(ValueError, match=r"schema|facts"):
         Gpus.from_json(data)  # type: ignore[arg-type]
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from select import select
@@ -31,7 +32,10 @@ class Asking:
     def __init__(self, work: Callable[[Tell], None]) -> None:
         self._fd, write = os.pipe()
         self._rest = b""
-        self._pid = os.fork()
+        with warnings.catch_warnings():
+            # Python 3.12 warns where there are threads; this child asks, tells and leaves without them.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._pid = os.fork()
         if self._pid == 0:
             os.close(self._fd)
             _tell_all(work, write)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from preflight.system.gpu.facts import Build
+from preflight.system.origins import SearchPath, Source
 
 OTHER_FRAMEWORKS = ("jax", "tensorflow", "cupy", "paddle", "mxnet")
 
@@ -17,11 +18,9 @@ OTHER_FRAMEWORKS = ("jax", "tensorflow", "cupy", "paddle", "mxnet")
 _ARCHITECTURES = re.compile(rb"(?:(?:sm|compute)_\d+[af]? ?)+")
 
 
-def read_build() -> Build | None:
+def read_build(path: SearchPath) -> Build | None:
     """Return what the files of the torch that the job would import say, None where there is none."""
-    from importlib.util import find_spec
-
-    spec = find_spec("torch")
+    spec = path.find("torch", *Source)
     if spec is None or not spec.origin:
         return None
     file = Path(spec.origin).with_name("version.py")
@@ -37,11 +36,9 @@ def read_build() -> Build | None:
     )
 
 
-def other_framework() -> str:
+def other_framework(path: SearchPath) -> str:
     """Return the name of an installed framework, other than torch, that uses GPUs; empty where there is none."""
-    from importlib.util import find_spec
-
-    return next((name for name in OTHER_FRAMEWORKS if find_spec(name)), "")
+    return next((name for name in OTHER_FRAMEWORKS if path.find(name, *Source)), "")
 
 
 def deprecated_binding() -> str:

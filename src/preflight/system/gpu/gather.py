@@ -5,22 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from dataclasses import replace
+from pathlib import Path
 
 from preflight.system.gpu import build, host, library, nvml
 from preflight.system.gpu.facts import Device, Driver, Gpus, Process, read
 from preflight.system.gpu.selection import VARIABLES
+from preflight.system.origins import SearchPath
 
 # The first PID namespace has this inode (the kernel's PROC_PID_INIT_INO); in any other one, numbers may mean others.
 _FIRST_NAMESPACE = "pid:[4026531836]"
 
 
-def gather(*, own: Collection[int] = (), start: bool = True) -> Gpus:
-    """Return all that can be seen without importing torch or computing.
+def gather(root: Path, *, own: Collection[int] = (), start: bool = True) -> Gpus:
+    """Return all that a project in `root` can see without importing torch or computing.
 
     `own` are processes of this run besides this one and its worker; with `start` the CUDA driver library is started
     too, where there is a device that it could show.
     """
     answers, devices = nvml.ask_all()
+    path = SearchPath.of(root)
     nodes, loaded, switches = host.nodes(), host.loaded_version(), host.switches()
     amd, amd_usable = host.amd_devices()
     if answers["driver"] == Driver.ABSENT and (nodes or loaded):
@@ -36,8 +39,8 @@ def gather(*, own: Collection[int] = (), start: bool = True) -> Gpus:
         "fabric_manager": host.fabric_manager_runs() if switches else None,
         "xids": host.xids() if nodes else None,
         "library": library.start() if start and (devices or nodes) else None,
-        "build": build.read_build(),
-        "other_framework": build.other_framework(),
+        "build": build.read_build(path),
+        "other_framework": build.other_framework(path),
         "binding": build.deprecated_binding(),
         "environment": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "container": host.container(),
