@@ -16,7 +16,7 @@ from preflight.system.gpu import arithmetic
 from preflight.system.gpu.arithmetic import Computed, Outcome, Step
 from preflight.system.gpu.facts import Gpus
 from preflight.system.gpu.refusals import Refusal
-from preflight.system.gpu.selection import why_not_usable
+from preflight.system.gpu.selection import called, why_not_usable
 from preflight.system.readers import is_used
 
 TEST_IT = "Run on another device, and have this one tested:\n    nvidia-smi -q -d ECC,ROW_REMAPPER"
@@ -124,7 +124,9 @@ def check_device_computes_rightly(
     if cpu_setting(config.experiment):
         return
     if not is_used("torch", config.import_seconds, config.root):
-        yield info(f"nothing is computed on {call(device)}: the experiment does not use torch", id="gpu.not-computed")
+        yield info(
+            f"nothing is computed on {called(gpus, device)}: the experiment does not use torch", id="gpu.not-computed"
+        )
         return
     if reason := why_not_usable(gpus):
         pytest.skip(reason)
@@ -133,12 +135,12 @@ def check_device_computes_rightly(
     try:
         facts = in_child(fresh, f"cuda:{device}", need.dtypes or ("float32",), notes)
     except ChildFailed as failure:
-        yield _gone(need, device, failure, _lines(notes))
+        yield _gone(need, called(gpus, device), failure, _lines(notes))
         return
     computed = Computed.from_facts(facts)
     if computed.refusal == Refusal.NO_DEVICE:
         pytest.skip(f"no device to compute on: {computed.text}")
-    yield from judge(need, computed, call(device, arithmetic.label(computed)))
+    yield from judge(need, computed, called(gpus, device))
 
 
 def in_child(fresh: Callable[..., Any], device: str, words: Sequence[str], notes: Path) -> dict[str, Any]:
@@ -155,11 +157,6 @@ def in_child(fresh: Callable[..., Any], device: str, words: Sequence[str], notes
         return arithmetic.compute(device, words, seed, note)
     facts: dict[str, Any] = fresh(arithmetic.compute, device, words, seed, note)
     return facts
-
-
-def call(device: int, label: str = "") -> str:
-    """Return what a device is called in messages: `GPU 0 (NVIDIA H100 80GB HBM3, 0000:00:06.0)`."""
-    return f"GPU {device} ({label})" if label else f"GPU {device}"
 
 
 def judge(need: Gpu, computed: Computed, name: str) -> Iterator[Finding]:
@@ -212,8 +209,7 @@ def _refused(refusal: Refusal, text: str, name: str, computed: Computed, at: dic
     return error(f"{name} {said}", id=f"gpu.{kind}", cause=cause, fix=fix, evidence=evidence, **at)
 
 
-def _gone(need: Gpu, device: int, failure: ChildFailed, notes: Sequence[str]) -> Finding:
-    name = call(device, notes[0] if notes else "")
+def _gone(need: Gpu, name: str, failure: ChildFailed, notes: Sequence[str]) -> Finding:
     doing = notes[-1] if len(notes) > 1 else "making its context"
     first, _, stack = str(failure).partition("\n")
     message = f"{name} hangs" if failure.hung else f"the process that uses {name} dies"

@@ -21,6 +21,9 @@ import pytest
 from preflight import config as configuration
 from preflight.model import Report
 from preflight.run import run
+from preflight.system.gpu.build import read_build
+from preflight.system.origins import SearchPath
+from preflight.worker.fixtures import fresh_within
 from preflight.worker.request import Selection
 
 CALLED = """
@@ -76,6 +79,15 @@ def misbehaving() -> Callable[..., str]:
         )
 
     return mounting
+
+
+@pytest.fixture
+def on_gpu() -> Callable[..., Any]:
+    """Call `on_gpu(function, *arguments)` to run it in a fork that may use the GPU; this process never does."""
+    found = read_build(SearchPath.of(Path()))
+    if not Path("/dev/nvidia0").exists() or found is None or not found.cuda:
+        pytest.skip("there is no GPU that this torch can use")
+    return fresh_within(90)
 
 
 class Project:

@@ -1,11 +1,9 @@
 """The check of what GPUs compute: a GPU where one is, and the CPU as a device that is wrong, hangs, dies or refuses."""
 
-import json
 import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,20 +12,17 @@ import pytest
 
 from preflight.config import Config, Gpu, Location
 from preflight.model import Finding, Status
-from preflight.system.gpu import arithmetic
-from preflight.system.gpu.arithmetic import Computed
-from preflight.system.gpu.build import read_build
-from preflight.system.gpu.facts import Gpus
+from preflight.system.gpu import arithmetic, gather
+from preflight.system.gpu.facts import Device, Driver, Gpus
 from preflight.system.gpu.operation import as_bits
-from preflight.system.origins import SearchPath
+from preflight.system.gpu.presence import is_any_here
 from preflight.testing import run_check
 from preflight.worker.fixtures import fresh_within
 
 torch = pytest.importorskip("torch")
-BUILD = read_build(SearchPath.of(Path()))
-HERE = Gpus.from_json(json.loads((Path(__file__).parents[1] / "facts/h100.json").read_text()))
-HAS_CUDA = Path("/dev/nvidia0").exists() and BUILD is not None and bool(BUILD.cuda)
 CONFIG = Config(gpu=Gpu(count=1, dtypes=("float32", "bfloat16"), at=Location("foo.yaml", 9, "preflight.gpu")))
+NAME = "GPU 0 (NVIDIA H100 80GB HBM3, 0000:00:06.0)"
+USABLE = Gpus(driver=Driver.ANSWERS, devices=(Device(index=0, name="NVIDIA H100 80GB HBM3", pci="0000:00:06.0"),))
 ID = "gpu-results.device-computes-rightly"
 
 
@@ -43,7 +38,7 @@ def findings(checks: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(arithmetic, "compute", lambda device, *more: on_device("cpu", *more))
 
     def run(config: Config = CONFIG, seconds: float = 40) -> list[Finding]:
-        return list(checks.check_device_computes_rightly(0, config, HERE, fresh_within(seconds), tmp_path))
+        return list(checks.check_device_computes_rightly(0, config, USABLE, fresh_within(seconds), tmp_path))
 
     return run
 
@@ -76,7 +71,7 @@ def test_a_device_that_is_wrong(findings: Callable[..., list[Finding]], monkeypa
     monkeypatch.setattr(arithmetic, "fetch", corrupted)
     finding = only(findings())
     assert finding.id == "gpu.wrong-result"
-    assert finding.message == "GPU 0 gives a wrong result: matmul in float32 (and 1 more operation)"
+    assert finding.message == f"{NAME} gives a wrong result: matmul in float32 (and 1 more operation)"
     assert "1 wrong element" in finding.found
     assert (finding.file, finding.line) == ("foo.yaml", 9)
     assert finding.evidence["operations"] == ["matmul in float32", "matmul in bfloat16"]
@@ -116,21 +111,21 @@ def test_a_device_that_hangs(findings: Callable[..., list[Finding]], monkeypatch
     finding = only(findings(seconds=4))
     assert time.monotonic() - began < 20
     assert finding.id == "gpu.no-answer"
-    assert finding.message == "GPU 0 hangs: convolution float32"
+    assert finding.message == f"{NAME} hangs: convolution float32"
     assert "within 4 s" in finding.found
     assert "test_gpu_results" in finding.evidence["stack"]
 
 
 def test_a_context_that_hangs(findings: Callable[..., list[Finding]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arithmetic, "first_work", lambda *_: time.sleep(600))
-    assert only(findings(seconds=1)).message == "GPU 0 hangs: making its context"
+    assert only(findings(seconds=1)).message == f"{NAME} hangs: making its context"
 
 
 def test_a_process_that_dies(findings: Callable[..., list[Finding]], monkeypatch: pytest.MonkeyPatch) -> None:
     instead(monkeypatch, "batched matmul", lambda: os.kill(os.getpid(), signal.SIGSEGV))
     finding = only(findings())
     assert finding.id == "gpu.process-dies"
-    assert finding.message == "the process that uses GPU 0 dies: batched matmul float32"
+    assert finding.message == f"the process that uses {NAME} dies: batched matmul float32"
     assert "SIGSEGV" in finding.found
 
 
@@ -187,17 +182,9 @@ def test_formats_that_cannot_be_computed_in(
     monkeypatch.delattr(torch, "_int_mm")
     told = findings(Config(gpu=Gpu(count=1, dtypes=("float32", "int8", "float99"))))
     assert [finding.id for finding in told] == ["gpu.unsupported-dtype"] * 2
-    assert told[0].message == "GPU 0 cannot compute in int8"
+    assert told[0].message == f"{NAME} cannot compute in int8"
     assert "_int_mm" in told[0].cause
-    assert told[1].message == "GPU 0 cannot compute in float99"
-
-
-def test_a_device_is_called_by_its_address(checks: ModuleType) -> None:
-    facts = arithmetic.compute("cpu", ["float99"], 1)
-    computed = replace(Computed.from_facts(facts), name="NVIDIA H100 80GB HBM3", address="0000:00:06.0")
-    name = checks.call(3, arithmetic.label(computed))
-    (finding,) = checks.judge(Gpu(), computed, name)
-    assert finding.message.startswith("GPU 3 (NVIDIA H100 80GB HBM3, 0000:00:06.0) cannot")
+    assert told[1].message == f"{NAME} cannot compute in float99"
 
 
 def test_a_context_made_by_an_import_is_used_as_it_is(
@@ -207,11 +194,11 @@ def test_a_context_made_by_an_import_is_used_as_it_is(
         pytest.fail("a fork cannot use a context of its parent's")
 
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    assert not list(checks.check_device_computes_rightly(0, CONFIG, HERE, fork, tmp_path))
+    assert not list(checks.check_device_computes_rightly(0, CONFIG, USABLE, fork, tmp_path))
 
 
 def test_no_device_to_compute_on(tmp_path: Path) -> None:
-    if HAS_CUDA:
+    if is_any_here():
         pytest.skip("there is a GPU")
     (result,) = run_check(ID, {"preflight": {"gpu": {"count": 1}}}, root=tmp_path)
     assert result.status is Status.SKIPPED
@@ -219,19 +206,18 @@ def test_no_device_to_compute_on(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def on_gpu(checks: ModuleType, tmp_path: Path) -> Callable[..., list[Finding]]:
+def found_on_gpu(on_gpu: Any, checks: ModuleType, tmp_path: Path) -> Callable[..., list[Finding]]:
     """Return a function that runs the check on GPU 0."""
-    if not HAS_CUDA:
-        pytest.skip("there is no GPU that this torch can use")
 
     def run(seconds: float = 60) -> list[Finding]:
-        return list(checks.check_device_computes_rightly(0, CONFIG, HERE, fresh_within(seconds), tmp_path))
+        facts = gather.gather(tmp_path)
+        return list(checks.check_device_computes_rightly(0, CONFIG, facts, fresh_within(seconds), tmp_path))
 
     return run
 
 
 def test_a_healthy_gpu_as_a_run_sees_it(
-    on_gpu: Callable[..., list[Finding]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    found_on_gpu: Callable[..., list[Finding]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for dtypes in ([], ["float32", "tf32", "float16", "bfloat16", "float8", "int8"]):
         section = {"gpu": {"count": 1, "dtypes": dtypes} if dtypes else {"count": 1}}
@@ -241,7 +227,9 @@ def test_a_healthy_gpu_as_a_run_sees_it(
         assert (result.status, result.findings) == (Status.PASSED, ()), result
 
 
-def test_a_gpu_whose_result_is_corrupted(on_gpu: Callable[..., list[Finding]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_whose_result_is_corrupted(
+    found_on_gpu: Callable[..., list[Finding]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     right = arithmetic.once
 
     def once(operation: Any, *more: Any) -> Any:
@@ -251,22 +239,24 @@ def test_a_gpu_whose_result_is_corrupted(on_gpu: Callable[..., list[Finding]], m
         return result
 
     monkeypatch.setattr(arithmetic, "once", once)
-    finding = only(on_gpu())
+    finding = only(found_on_gpu())
     assert finding.id == "gpu.wrong-result"
     assert "matmul of whole numbers" in finding.message
 
 
-def test_a_gpu_with_a_kernel_that_hangs(on_gpu: Callable[..., list[Finding]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_with_a_kernel_that_hangs(
+    found_on_gpu: Callable[..., list[Finding]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def hang() -> None:
         torch.cuda._sleep(10**13)
         torch.cuda.synchronize()
 
     instead(monkeypatch, "batched matmul", hang)
     began = time.monotonic()
-    finding = only(on_gpu(15))
+    finding = only(found_on_gpu(15))
     assert time.monotonic() - began < 30
     assert finding.id == "gpu.no-answer"
     assert "batched matmul" in finding.message
     assert "NVIDIA" in finding.message
     monkeypatch.undo()
-    assert not on_gpu()
+    assert not found_on_gpu()

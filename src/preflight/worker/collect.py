@@ -222,7 +222,7 @@ class CheckPlugin:
 
     def _takes_part(self, terms: Terms) -> bool:
         """Tell whether the config, or the selection, has what a check is about."""
-        if self._context.gpus is not None and terms.per == "gpu":
+        if self._context.gpus is not None and _uses_devices(terms):
             return False  # facts of another machine are judged, so no device is there to be touched
         if not terms.when or configuration.asked(self._context.config, terms.when):
             return True
@@ -277,9 +277,14 @@ def _is_check(name: str, value: object, module: types.ModuleType) -> bool:
     return name.startswith("check_") and isinstance(value, types.FunctionType) and own
 
 
+def _uses_devices(terms: Terms) -> bool:
+    """Tell whether a check computes on devices."""
+    return "torch" in terms.needs and terms.when.partition(".")[0] == "gpu"
+
+
 def _is_idle(terms: Terms) -> bool:
     """Tell whether a check is about a device where there is none: torch is not imported to learn that."""
-    if terms.per != "gpu":
+    if not _uses_devices(terms):
         return False
     from preflight.system.gpu.presence import is_any_here
 

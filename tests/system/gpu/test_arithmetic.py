@@ -5,25 +5,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from preflight.system.gpu import arithmetic
 from preflight.system.gpu.arithmetic import Computed, Outcome, Step
-from preflight.system.gpu.build import read_build
 from preflight.system.gpu.operation import Operation, as_bits
 from preflight.system.gpu.operations import operations
 from preflight.system.gpu.refusals import Refusal, refusal_of
 from preflight.system.gpu.rounding import FORMATS, formats_of
-from preflight.system.origins import SearchPath
 from preflight.worker.fixtures import fresh_within
 
 torch = pytest.importorskip("torch")
-BUILD = read_build(SearchPath.of(Path()))
-# Without a word to CUDA: a process that has used it cannot fork children that use it.
-HAS_CUDA = Path("/dev/nvidia0").exists() and BUILD is not None and bool(BUILD.cuda)
 WORDS = ("float32", "tf32", "float16", "bfloat16", "float8", "int8", "float64")
 
 
@@ -200,7 +194,6 @@ def flags() -> list[Any]:
 POOLED = """
 import torch
 from preflight.system.gpu import arithmetic
-from preflight.system.origins import SearchPath
 from preflight.worker.fixtures import fresh_within
 torch.set_num_threads(2)
 (torch.randn(1000, 1000) @ torch.randn(1000, 1000)).exp()
@@ -213,7 +206,7 @@ def test_a_pool_of_threads_that_an_import_has_made_does_no_harm() -> None:
     assert done.stdout == "fine\n", done.stderr
 
 
-def test_flags_are_as_before(tmp_path: Path) -> None:
+def test_flags_are_as_before() -> None:
     def changed(setting: str) -> list[list[Any]]:
         exec(setting, {"torch": torch})
         before = flags()
@@ -276,13 +269,6 @@ def test_the_bound_of_a_sum_is_kept_in_the_worst_case() -> None:
         total += each
     exact = float((values.float() * (1 + 2.0**-20)).double().sum())
     assert 0 < abs(float(total) - exact) <= FORMATS["float32"].gamma(2048) * exact
-
-
-@pytest.fixture
-def on_gpu() -> Callable[..., Any]:
-    if not HAS_CUDA:
-        pytest.skip("there is no GPU that this torch can use")
-    return fresh_within(90)
 
 
 def test_a_healthy_gpu_is_right_in_every_format(on_gpu: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:

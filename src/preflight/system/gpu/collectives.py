@@ -187,11 +187,11 @@ def take_part(rank: int, devices: Sequence[str], place: Path, seconds: float, sa
     torch.set_num_threads(1)
     device = devices[rank]
     say({"phase": Phase.STARTED})
-    if device != "cpu":
+    if not device.startswith("cpu"):
         torch.cuda.set_device(device)
     torch.ones(1, device=device).add(1).cpu()
     say({"phase": Phase.READY})
-    backend = "gloo" if device == "cpu" else "nccl"
+    backend = "gloo" if device.startswith("cpu") else "nccl"
     store = group.FileStore(str(place), len(devices))
     limit = timedelta(seconds=seconds)
     group.init_process_group(backend, store=store, rank=rank, world_size=len(devices), timeout=limit)
@@ -206,7 +206,7 @@ def take_part(rank: int, devices: Sequence[str], place: Path, seconds: float, sa
 def _add_up(rank: int, devices: Sequence[str], say: Say) -> dict[str, Any]:
     import torch
 
-    number, device = (SMALL if devices[rank] == "cpu" else LARGE), devices[rank]
+    number, device = (SMALL if devices[rank].startswith("cpu") else LARGE), devices[rank]
     places = torch.arange(number, dtype=torch.float32)
     # Whole numbers, so that the sum is exact in every order.
     wanted = sum(_contribution(each, places) for each in range(len(devices)))
@@ -256,7 +256,7 @@ def _exchange_all(rank: int, devices: Sequence[str]) -> dict[int, float]:
     import torch
 
     device = devices[rank]
-    outgoing = torch.full((SMALL if device == "cpu" else LARGE // 4,), float(rank), device=device)
+    outgoing = torch.full((SMALL if device.startswith("cpu") else LARGE // 4,), float(rank), device=device)
     incoming = torch.empty_like(outgoing)
     speeds: dict[int, float] = {}
     for pairs in rounds(range(len(devices))):
@@ -295,5 +295,5 @@ def _together(device: str) -> None:
 def _wait(device: str) -> None:
     import torch
 
-    if device != "cpu":
+    if not device.startswith("cpu"):
         torch.cuda.synchronize(device)

@@ -33,7 +33,7 @@ def try_pairs(devices: Sequence[str] | int, seed: int, note: Callable[[str], Non
     `devices` are names, or how many of the visible ones at most (0: all). `refused` says why there is none.
     """
     names = visible_devices(devices) if isinstance(devices, int) else list(devices)
-    labels = []
+    labels: list[str] = []
     for name in names:
         note(f"the context of {name}")
         opened = open_device(name)

@@ -45,7 +45,7 @@ _WORDS = {
     ),
     Refusal.UNSUPPORTED: (
         r"not implemented|not supported|NOT_SUPPORTED|ARCH_MISMATCH|[Uu]nsupported|only supported|not compiled"
-        r"|has no attribute|[Cc]annot access accelerator|[Ee]xpected .*dtype|[Cc]annot pin"
+        r"|has no attribute|[Cc]annot access accelerator|[Ee]xpected .*dtype|[Cc]annot pin|Could not run 'aten"
     ),
     Refusal.LIBRARY: r"CUBLAS_STATUS|CUDNN_STATUS|cuDNN|libcudnn|libcublas|CUSOLVER|CURAND",
 }
@@ -58,5 +58,6 @@ def refusal_of(problem: BaseException) -> Refusal:
 
 
 def first_line(problem: BaseException) -> str:
-    """Return the first line of what `problem` says, the name of its type where it says nothing."""
-    return str(problem).strip().partition("\n")[0] or type(problem).__name__
+    """Return the first line of what `problem` says, cut where long; the name of its type where it says nothing."""
+    line = str(problem).strip().partition("\n")[0] or type(problem).__name__
+    return line if len(line) <= 300 else line[:299] + "…"

@@ -89,6 +89,14 @@ def why_not_usable(gpus: Gpus) -> str:
     return "" if of_job(gpus).devices else "no device is shown to the job"
 
 
+def called(gpus: Gpus, number: int) -> str:
+    """Return what a message calls the device that is number `number` to the job: `GPU 3 (A100, 0000:65:00.0)`."""
+    shown = of_job(gpus).devices
+    told = [shown[number].name, shown[number].pci] if number < len(shown) else []
+    label = ", ".join(part for part in told if part)
+    return f"GPU {number} ({label})" if label else f"GPU {number}"
+
+
 def granted(environment: Mapping[str, str]) -> tuple[str, int]:
     """Return the variable in which Slurm says how many devices this job has on this node, and the number; else 0."""
     count = environment.get("SLURM_GPUS_ON_NODE", "")
