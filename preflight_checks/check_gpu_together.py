@@ -16,7 +16,7 @@ from preflight.phrases import counted, in_a_row
 from preflight.quantities import format_size
 from preflight.system import network
 from preflight.system.experiment import cpu_setting, node_setting, wants_several_processes
-from preflight.system.gpu import collectives, peers
+from preflight.system.gpu import collectives, peers, turns
 from preflight.system.gpu.collectives import ORDER, Member, Phase
 from preflight.system.gpu.facts import Gpus
 from preflight.system.gpu.peers import Pair
@@ -32,7 +32,7 @@ BY_MEMORY = (
 ASK_KERNEL = "Read what the kernel says of the device, and run without it:\n    sudo dmesg | grep -i xid | tail"
 
 
-@check(when="gpu", needs="torch")
+@check(when="gpu", needs="torch", timeout=120)
 def check_devices_copy_to_each_other(
     config: Config, gpus: Gpus, fresh: Callable[..., Any], scratch: Path
 ) -> Iterator[Finding]:
@@ -47,7 +47,10 @@ def check_devices_copy_to_each_other(
         return
     need, notes = config.gpu or Gpu(), scratch / "pairs"
     try:
-        facts = fresh(peers.try_pairs, devices, secrets.randbelow(2**31), _noting(notes))
+        with turns.alone_on(range(len(devices)), scratch.parent, 20) as alone:
+            if not alone:
+                pytest.skip("another check is still at work on a device")
+            facts = fresh(peers.try_pairs, devices, secrets.randbelow(2**31), _noting(notes))
     except ChildFailed as failure:
         doing = notes.read_text(encoding="utf-8").splitlines()[-1] if notes.exists() else "the first copy"
         said = "hangs" if failure.hung else "ends the process"
@@ -59,7 +62,7 @@ def check_devices_copy_to_each_other(
     yield from judge_pairs(need, [Pair(**each) for each in facts["pairs"]], gpus)
 
 
-@check(when="gpu", needs="torch")
+@check(when="gpu", needs="torch", timeout=120)
 def check_devices_add_up_together(config: Config, gpus: Gpus, scratch: Path) -> Iterator[Finding]:
     """One process for each device forms a group with the others and adds up rightly, where the job uses several.
 
@@ -91,7 +94,10 @@ def check_devices_add_up_together(config: Config, gpus: Gpus, scratch: Path) -> 
         return
     if not (torch.distributed.is_available() and torch.distributed.is_nccl_available()):
         pytest.skip("this torch has no NCCL")
-    yield from judge_together(need, devices, config.deadline, gpus, scratch)
+    with turns.alone_on(range(len(devices)), scratch.parent, 20) as alone:
+        if not alone:
+            pytest.skip("another check is still at work on a device")
+        yield from judge_together(need, devices, min(config.deadline, 60), gpus, scratch)
 
 
 @check()
