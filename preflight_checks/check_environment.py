@@ -9,9 +9,9 @@ from pathlib import Path
 from shlex import quote
 
 from preflight import Finding, check, error, info, warning
-from preflight.config import Config
-from preflight.phrases import shown
-from preflight.system import disk, display, encoding, files, trials
+from preflight.config import Config, Gpu
+from preflight.phrases import in_a_row, shown
+from preflight.system import disk, display, encoding, files, network, trials
 from preflight.system.code import Source
 from preflight.system.experiment import node_setting, wants_several_processes, worker_setting
 from preflight.system.programs import read_scripts, scripts_of
@@ -142,6 +142,40 @@ def check_threads_have_processors(config: Config) -> Iterator[Finding]:
             yield info(message, id="environment.processors", found=str(number), wanted=str(processors), cause=cause)
 
 
+@check()
+def check_interfaces_of_nccl(config: Config) -> Iterator[Finding]:
+    """The network interfaces that NCCL or Gloo is told to use are there, where several processes work together.
+
+    gpu.no-interface    NCCL_SOCKET_IFNAME or GLOO_SOCKET_IFNAME matches no interface of this machine
+    gpu.loopback        it names the loopback, which reaches no other node
+    gpu.no-network      no interface is up, so that the processes cannot meet
+    """
+    together = wants_several_processes(config.experiment) or (config.gpu or Gpu()).count not in (None, 0, 1)
+    nodes = _number_of_nodes(config)
+    if not (together or nodes > 1 or os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1")):
+        return
+    if not network.has_loopback() and not network.has_network():
+        message, cause = (
+            "no network interface is up",
+            "the processes of the run meet over a network, even on one machine",
+        )
+        fix = "Run where there is a network, or bring up the loopback:\n    sudo ip link set lo up"
+        yield error(message, id="gpu.no-network", cause=cause, fix=fix)
+    for name in ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME"):
+        if not (value := os.environ.get(name, "")):
+            continue
+        chosen = network.interfaces_for(value, network.interfaces())
+        there = in_a_row(network.interfaces(), most=8)
+        correct = f"Name an interface that leads to the other nodes, or let it be found:\n    unset {name}"
+        if not chosen:
+            message = f"{name}={value} matches no network interface here"
+            yield error(message, id="gpu.no-interface", cause=f"this machine has {there}", fix=correct)
+        elif nodes > 1 and all(each.startswith("lo") for each in chosen):
+            message = f"{name}={value} is the loopback, and the run has {nodes} nodes"
+            cause = f"the loopback reaches no other node; this machine has {there}"
+            yield error(message, id="gpu.loopback", cause=cause, fix=correct)
+
+
 def _files_of(config: Config, root: Path) -> Iterator[str]:
     for entry in config.data:
         if entry.local:
@@ -155,3 +189,9 @@ def _sources(config: Config, root: Path) -> Sequence[Source]:
     commands += [config.rehearsal.command] if config.rehearsal else []
     scripts = scripts_of(commands, [each.name for each in config.imports], root)
     return read_scripts(scripts, root).sources
+
+
+def _number_of_nodes(config: Config) -> int:
+    """Return how many machines the run is spread over, as the scheduler, torchrun or the config say."""
+    said = [os.environ.get(name, "") for name in ("SLURM_JOB_NUM_NODES", "SLURM_NNODES", "NNODES", "GROUP_WORLD_SIZE")]
+    return max([node_setting(config.experiment), *(int(text) for text in said if text.isdecimal())])

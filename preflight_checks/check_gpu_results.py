@@ -12,7 +12,7 @@ from preflight import ChildFailed, Finding, check, error, info
 from preflight.config import Config, Gpu
 from preflight.phrases import counted
 from preflight.system.experiment import cpu_setting
-from preflight.system.gpu import arithmetic
+from preflight.system.gpu import arithmetic, turns
 from preflight.system.gpu.arithmetic import Computed, Outcome, Step
 from preflight.system.gpu.facts import Gpus
 from preflight.system.gpu.refusals import Refusal
@@ -132,11 +132,14 @@ def check_device_computes_rightly(
         pytest.skip(reason)
     need = config.gpu or Gpu()
     notes = scratch / f"device-{device}"
-    try:
-        facts = in_child(fresh, f"cuda:{device}", need.dtypes or ("float32",), notes)
-    except ChildFailed as failure:
-        yield _gone(need, called(gpus, device), failure, _lines(notes))
-        return
+    with turns.alone_on([device], scratch.parent, 0.3 * config.deadline) as alone:
+        if not alone:
+            pytest.skip("another check is still at work on the device")
+        try:
+            facts = in_child(fresh, f"cuda:{device}", need.dtypes or ("float32",), notes)
+        except ChildFailed as failure:
+            yield _gone(need, called(gpus, device), failure, _lines(notes))
+            return
     computed = Computed.from_facts(facts)
     if computed.refusal == Refusal.NO_DEVICE:
         pytest.skip(f"no device to compute on: {computed.text}")

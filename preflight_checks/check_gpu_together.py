@@ -1,6 +1,5 @@
 """GPUs together: whether they reach each other, add up rightly, and which of them is slow or silent."""
 
-import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -14,9 +13,8 @@ from preflight import ChildFailed, Finding, check, error, info, warning
 from preflight.config import Config, Gpu
 from preflight.phrases import counted, in_a_row
 from preflight.quantities import format_size
-from preflight.system import network
-from preflight.system.experiment import cpu_setting, node_setting, wants_several_processes
-from preflight.system.gpu import collectives, peers
+from preflight.system.experiment import cpu_setting, wants_several_processes
+from preflight.system.gpu import collectives, peers, turns
 from preflight.system.gpu.collectives import ORDER, Member, Phase
 from preflight.system.gpu.facts import Gpus
 from preflight.system.gpu.peers import Pair
@@ -32,7 +30,7 @@ BY_MEMORY = (
 ASK_KERNEL = "Read what the kernel says of the device, and run without it:\n    sudo dmesg | grep -i xid | tail"
 
 
-@check(when="gpu", needs="torch")
+@check(when="gpu", needs="torch", timeout=120)
 def check_devices_copy_to_each_other(
     config: Config, gpus: Gpus, fresh: Callable[..., Any], scratch: Path
 ) -> Iterator[Finding]:
@@ -47,7 +45,10 @@ def check_devices_copy_to_each_other(
         return
     need, notes = config.gpu or Gpu(), scratch / "pairs"
     try:
-        facts = fresh(peers.try_pairs, devices, secrets.randbelow(2**31), _noting(notes))
+        with turns.alone_on(range(len(devices)), scratch.parent, 20) as alone:
+            if not alone:
+                pytest.skip("another check is still at work on a device")
+            facts = fresh(peers.try_pairs, devices, secrets.randbelow(2**31), _noting(notes))
     except ChildFailed as failure:
         doing = notes.read_text(encoding="utf-8").splitlines()[-1] if notes.exists() else "the first copy"
         said = "hangs" if failure.hung else "ends the process"
@@ -59,7 +60,7 @@ def check_devices_copy_to_each_other(
     yield from judge_pairs(need, [Pair(**each) for each in facts["pairs"]], gpus)
 
 
-@check(when="gpu", needs="torch")
+@check(when="gpu", needs="torch", timeout=120)
 def check_devices_add_up_together(config: Config, gpus: Gpus, scratch: Path) -> Iterator[Finding]:
     """One process for each device forms a group with the others and adds up rightly, where the job uses several.
 
@@ -91,47 +92,10 @@ def check_devices_add_up_together(config: Config, gpus: Gpus, scratch: Path) -> 
         return
     if not (torch.distributed.is_available() and torch.distributed.is_nccl_available()):
         pytest.skip("this torch has no NCCL")
-    yield from judge_together(need, devices, config.deadline, gpus, scratch)
-
-
-@check()
-def check_interfaces_of_nccl(config: Config) -> Iterator[Finding]:
-    """The network interfaces that NCCL or Gloo is told to use are there, where several processes work together.
-
-    gpu.no-interface    NCCL_SOCKET_IFNAME or GLOO_SOCKET_IFNAME matches no interface of this machine
-    gpu.loopback        it names the loopback, which reaches no other node
-    gpu.no-network      no interface is up, so that the processes cannot meet
-    """
-    together = wants_several_processes(config.experiment) or (config.gpu or Gpu()).count not in (None, 0, 1)
-    nodes = _number_of_nodes(config)
-    if not (together or nodes > 1 or os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1")):
-        return
-    if not network.has_loopback() and not network.has_network():
-        message, cause = (
-            "no network interface is up",
-            "the processes of the run meet over a network, even on one machine",
-        )
-        fix = "Run where there is a network, or bring up the loopback:\n    sudo ip link set lo up"
-        yield error(message, id="gpu.no-network", cause=cause, fix=fix)
-    for name in ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME"):
-        if not (value := os.environ.get(name, "")):
-            continue
-        chosen = network.interfaces_for(value, network.interfaces())
-        there = in_a_row(network.interfaces(), most=8)
-        correct = f"Name an interface that leads to the other nodes, or let it be found:\n    unset {name}"
-        if not chosen:
-            message = f"{name}={value} matches no network interface here"
-            yield error(message, id="gpu.no-interface", cause=f"this machine has {there}", fix=correct)
-        elif nodes > 1 and all(each.startswith("lo") for each in chosen):
-            message = f"{name}={value} is the loopback, and the run has {nodes} nodes"
-            cause = f"the loopback reaches no other node; this machine has {there}"
-            yield error(message, id="gpu.loopback", cause=cause, fix=correct)
-
-
-def _number_of_nodes(config: Config) -> int:
-    """Return how many machines the run is spread over, as the scheduler, torchrun or the config say."""
-    said = [os.environ.get(name, "") for name in ("SLURM_JOB_NUM_NODES", "SLURM_NNODES", "NNODES", "GROUP_WORLD_SIZE")]
-    return max([node_setting(config.experiment), *(int(text) for text in said if text.isdecimal())])
+    with turns.alone_on(range(len(devices)), scratch.parent, 20) as alone:
+        if not alone:
+            pytest.skip("another check is still at work on a device")
+        yield from judge_together(need, devices, min(config.deadline, 60), gpus, scratch)
 
 
 def judge_together(need: Gpu, devices: Sequence[str], deadline: float, gpus: Gpus, scratch: Path) -> Iterator[Finding]:

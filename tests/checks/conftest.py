@@ -28,6 +28,14 @@ def load_check_file() -> Callable[[str], ModuleType]:
     return load
 
 
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    """The empty folder of a check."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    return folder
+
+
 FAILING = """
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from preflight.config import Config, Data, System
+from preflight.config import Config, Data, Gpu, System
 from preflight.model import Finding, Severity
 
 ASCII = "export LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0"
@@ -199,3 +199,43 @@ def test_more_than_the_processors(checks: ModuleType, in_world: Any) -> None:
     threads = only(in_world(setup.replace("=1", "=2"), checks.check_threads_have_processors, Config()))
     assert "OMP_NUM_THREADS is 2" in threads.message
     assert not in_world(setup, checks.check_threads_have_processors, Config(experiment={"num_workers": 1}))
+
+
+@pytest.mark.parametrize(
+    ("value", "nodes", "id"),
+    [
+        ("eth77", 1, "gpu.no-interface"),
+        ("=lo", 2, "gpu.loopback"),
+        ("lo", 1, ""),
+        ("^docker,eth77", 1, ""),
+        ("", 2, ""),
+    ],
+)
+def test_interfaces(value: str, nodes: int, id: str, *, checks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NCCL_SOCKET_IFNAME", value)
+    config = Config(gpu=Gpu(count=2), experiment={"num_nodes": nodes})
+    findings = list(checks.check_interfaces_of_nccl(config))
+    assert [finding.id for finding in findings] == ([id] if id else [])
+    for finding in findings:
+        assert finding.fix.endswith("\n    unset NCCL_SOCKET_IFNAME")
+        monkeypatch.delenv("NCCL_SOCKET_IFNAME")
+        assert not list(checks.check_interfaces_of_nccl(config))
+
+
+def test_a_single_process_names_no_interface(checks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NCCL_SOCKET_IFNAME", "eth77")
+    for name in ("SLURM_JOB_NUM_NODES", "SLURM_NNODES", "NNODES", "GROUP_WORLD_SIZE", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    assert not list(checks.check_interfaces_of_nccl(Config(gpu=Gpu(count=1))))
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert list(checks.check_interfaces_of_nccl(Config()))
+
+
+def test_processes_without_a_network(checks: ModuleType, in_world: Any) -> None:
+    config, offline = Config(experiment={"world_size": 2}), 'set -- unshare --net "$@"'
+    (finding,) = in_world(offline, checks.check_interfaces_of_nccl, config)
+    assert finding.id == "gpu.no-network"
+    mend = finding.fix.splitlines()[-1].replace("sudo ", "")
+    mended = f'set -- unshare --net bash -c \'{mend}; exec "$@"\' bash "$@"'
+    assert not in_world(mended, checks.check_interfaces_of_nccl, config)
+    assert not in_world(offline, checks.check_interfaces_of_nccl, Config())

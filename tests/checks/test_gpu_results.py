@@ -32,13 +32,13 @@ def checks(load_check_file: Callable[[str], ModuleType]) -> ModuleType:
 
 
 @pytest.fixture
-def findings(checks: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Finding]]:
+def findings(checks: ModuleType, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Finding]]:
     """Return a function that runs the check on the CPU in place of GPU 0."""
     on_device = arithmetic.compute
     monkeypatch.setattr(arithmetic, "compute", lambda device, *more: on_device("cpu", *more))
 
     def run(config: Config = CONFIG, seconds: float = 40) -> list[Finding]:
-        return list(checks.check_device_computes_rightly(0, config, USABLE, fresh_within(seconds), tmp_path))
+        return list(checks.check_device_computes_rightly(0, config, USABLE, fresh_within(seconds), scratch))
 
     return run
 
@@ -188,13 +188,13 @@ def test_formats_that_cannot_be_computed_in(
 
 
 def test_a_context_made_by_an_import_is_used_as_it_is(
-    findings: Callable[..., list[Finding]], checks: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    findings: Callable[..., list[Finding]], checks: ModuleType, scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fork(*_: Any) -> None:
         pytest.fail("a fork cannot use a context of its parent's")
 
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    assert not list(checks.check_device_computes_rightly(0, CONFIG, USABLE, fork, tmp_path))
+    assert not list(checks.check_device_computes_rightly(0, CONFIG, USABLE, fork, scratch))
 
 
 def test_no_device_to_compute_on(tmp_path: Path) -> None:
@@ -206,12 +206,12 @@ def test_no_device_to_compute_on(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def found_on_gpu(on_gpu: Any, checks: ModuleType, tmp_path: Path) -> Callable[..., list[Finding]]:
+def found_on_gpu(on_gpu: Any, checks: ModuleType, scratch: Path) -> Callable[..., list[Finding]]:
     """Return a function that runs the check on GPU 0."""
 
     def run(seconds: float = 60) -> list[Finding]:
-        facts = gather.gather(tmp_path)
-        return list(checks.check_device_computes_rightly(0, CONFIG, facts, fresh_within(seconds), tmp_path))
+        facts = gather.gather(Path())
+        return list(checks.check_device_computes_rightly(0, CONFIG, facts, fresh_within(seconds), scratch))
 
     return run
 

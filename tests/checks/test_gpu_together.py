@@ -34,13 +34,13 @@ def checks(load_check_file: Callable[[str], ModuleType]) -> ModuleType:
 
 
 @pytest.fixture
-def found(checks: ModuleType, tmp_path: Path) -> Callable[..., list[Finding]]:
+def found(checks: ModuleType, scratch: Path) -> Callable[..., list[Finding]]:
     """Return a function that has processes on the CPU add up together, and judges them."""
     pytest.importorskip("torch")
 
     def judge(number: int, deadline: float = 60) -> list[Finding]:
         devices = [f"cpu:{rank}" for rank in range(number)]
-        return list(checks.judge_together(NEED, devices, deadline, FOUR, tmp_path))
+        return list(checks.judge_together(NEED, devices, deadline, FOUR, scratch))
 
     return judge
 
@@ -189,7 +189,7 @@ def test_copies(checks: ModuleType) -> None:
     assert only(list(checks.judge_pairs(Gpu(p2p=True), [apart], FOUR))).id == "gpu.no-peer"
 
 
-def test_copies_in_a_child(checks: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copies_in_a_child(checks: ModuleType, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     config, right = Config(gpu=NEED), peers.try_pairs
     monkeypatch.setattr(peers, "NUMBER", 1 << 12)
@@ -197,7 +197,7 @@ def test_copies_in_a_child(checks: ModuleType, tmp_path: Path, monkeypatch: pyte
 
     def run(seconds: float) -> list[Finding]:
         fresh = fresh_within(seconds)
-        return list(checks.check_devices_copy_to_each_other(config, FOUR, fresh, tmp_path))
+        return list(checks.check_devices_copy_to_each_other(config, FOUR, fresh, scratch))
 
     assert not run(40)
     with monkeypatch.context() as changing:
@@ -225,72 +225,32 @@ def test_who_is_tried_together(config: Config, devices: int, checks: ModuleType)
     assert checks._together(config, FOUR) == [f"cuda:{index}" for index in range(devices)]
 
 
-def test_nobody_is_tried_where_no_device_is_usable(checks: ModuleType, tmp_path: Path) -> None:
+def test_nobody_is_tried_where_no_device_is_usable(checks: ModuleType, scratch: Path) -> None:
     with pytest.raises(pytest.skip.Exception, match="no device"):
-        list(checks.check_devices_add_up_together(Config(gpu=NEED), Gpus(), tmp_path))
-    assert not list(checks.check_devices_add_up_together(Config(gpu=Gpu(count=1)), Gpus(), tmp_path))
+        list(checks.check_devices_add_up_together(Config(gpu=NEED), Gpus(), scratch))
+    assert not list(checks.check_devices_add_up_together(Config(gpu=Gpu(count=1)), Gpus(), scratch))
 
 
-def test_an_import_that_has_used_cuda(checks: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_import_that_has_used_cuda(checks: ModuleType, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    finding = only(list(checks.check_devices_add_up_together(Config(gpu=NEED), FOUR, tmp_path)))
+    finding = only(list(checks.check_devices_add_up_together(Config(gpu=NEED), FOUR, scratch)))
     assert (finding.id, finding.severity) == ("gpu.not-tried-together", Severity.INFO)
 
 
-@pytest.mark.parametrize(
-    ("value", "nodes", "id"),
-    [
-        ("eth77", 1, "gpu.no-interface"),
-        ("=lo", 2, "gpu.loopback"),
-        ("lo", 1, ""),
-        ("^docker,eth77", 1, ""),
-        ("", 2, ""),
-    ],
-)
-def test_interfaces(value: str, nodes: int, id: str, *, checks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NCCL_SOCKET_IFNAME", value)
-    config = Config(gpu=Gpu(count=2, at=AT), experiment={"num_nodes": nodes})
-    findings = list(checks.check_interfaces_of_nccl(config))
-    assert [finding.id for finding in findings] == ([id] if id else [])
-    for finding in findings:
-        assert finding.fix.endswith("\n    unset NCCL_SOCKET_IFNAME")
-        monkeypatch.delenv("NCCL_SOCKET_IFNAME")
-        assert not list(checks.check_interfaces_of_nccl(config))
-
-
-def test_a_single_process_names_no_interface(checks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NCCL_SOCKET_IFNAME", "eth77")
-    for name in ("SLURM_JOB_NUM_NODES", "SLURM_NNODES", "NNODES", "GROUP_WORLD_SIZE", "WORLD_SIZE"):
-        monkeypatch.delenv(name, raising=False)
-    assert not list(checks.check_interfaces_of_nccl(Config(gpu=Gpu(count=1, at=AT))))
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    assert list(checks.check_interfaces_of_nccl(Config()))
-
-
-def test_processes_without_a_network(checks: ModuleType, in_world: Any) -> None:
-    config, offline = Config(experiment={"world_size": 2}), 'set -- unshare --net "$@"'
-    (finding,) = in_world(offline, checks.check_interfaces_of_nccl, config)
-    assert finding.id == "gpu.no-network"
-    mend = finding.fix.splitlines()[-1].replace("sudo ", "")
-    mended = f'set -- unshare --net bash -c \'{mend}; exec "$@"\' bash "$@"'
-    assert not in_world(mended, checks.check_interfaces_of_nccl, config)
-    assert not in_world(offline, checks.check_interfaces_of_nccl, Config())
-
-
-def test_one_gpu_that_is_asked_for_peers(on_gpu: Any, checks: ModuleType, tmp_path: Path) -> None:
+def test_one_gpu_that_is_asked_for_peers(on_gpu: Any, checks: ModuleType, scratch: Path) -> None:
     gpus = gather.gather(Path())
     if len(gpus.devices) > 1:
         pytest.skip("there are several GPUs")
     config = Config(gpu=Gpu(p2p=True))
-    assert not list(checks.check_devices_copy_to_each_other(config, gpus, fresh_within(40), tmp_path))
-    assert not list(checks.check_devices_add_up_together(config, gpus, tmp_path))
+    assert not list(checks.check_devices_copy_to_each_other(config, gpus, fresh_within(40), scratch))
+    assert not list(checks.check_devices_add_up_together(config, gpus, scratch))
 
 
-def test_several_gpus_together(on_gpu: Any, checks: ModuleType, tmp_path: Path) -> None:
+def test_several_gpus_together(on_gpu: Any, checks: ModuleType, scratch: Path) -> None:
     gpus = gather.gather(Path())
     if len(gpus.devices) < 2:
         pytest.skip("there is one GPU only")
     config = Config(gpu=Gpu(count=len(gpus.devices)))
-    assert not list(checks.check_devices_copy_to_each_other(config, gpus, fresh_within(60), tmp_path))
-    assert only(list(checks.check_devices_add_up_together(config, gpus, tmp_path))).id == "gpu.together"
+    assert not list(checks.check_devices_copy_to_each_other(config, gpus, fresh_within(60), scratch))
+    assert only(list(checks.check_devices_add_up_together(config, gpus, scratch))).id == "gpu.together"

@@ -278,12 +278,12 @@ def _is_check(name: str, value: object, module: types.ModuleType) -> bool:
 
 
 def _uses_devices(terms: Terms) -> bool:
-    """Tell whether a check computes on devices."""
-    return "torch" in terms.needs and terms.when.partition(".")[0] == "gpu"
+    """Tell whether a check computes on GPUs, in place of only judging what is known of them."""
+    return bool(terms.needs) and terms.when.partition(".")[0] == "gpu"
 
 
 def _is_idle(terms: Terms) -> bool:
-    """Tell whether a check is about a device where there is none: torch is not imported to learn that."""
+    """Tell whether a check would compute on GPUs where there is none: torch is not imported to learn that."""
     if not _uses_devices(terms):
         return False
     from preflight.system.gpu.presence import is_any_here
