@@ -16,7 +16,7 @@ from preflight.system.gpu import compatibility, selection
 from preflight.system.gpu.compatibility import Code
 from preflight.system.gpu.facts import Build, Device, Driver, Gpus, named
 from preflight.system.gpu.selection import Visible
-from preflight.system.readers import Readers
+from preflight.system.readers import is_used
 
 
 @check()
@@ -128,6 +128,7 @@ def check_devices_are_enough(config: Config, gpus: Gpus) -> Iterator[Finding]:
         yield from _judge_amd_count(_asked(config), gpus)
         return
     if gpus.driver is not Driver.ANSWERS:
+        yield from _judge_selection(_asked(config), gpus)
         pytest.skip("the driver does not answer, so that its devices are not known")
     yield from judge_devices(_asked(config), gpus)
 
@@ -154,6 +155,17 @@ def judge_devices(need: Gpu, gpus: Gpus) -> Iterator[Finding]:
     yield from _judge_versions(need, gpus)
     yield from _judge_slices(need, shown)
     yield from _judge_each(need, shown.devices)
+
+
+def _judge_selection(need: Gpu, gpus: Gpus) -> Iterator[Finding]:
+    """Say what is wrong with the selection whatever devices there are: that it names too few."""
+    least, number = _least(need, gpus), selection.most_named(gpus.selection)
+    if number is not None and number < least:
+        found, wanted = counted(number, "GPU"), counted(least, "GPU")
+        message = f"CUDA_VISIBLE_DEVICES={gpus.selection} shows {found} at most, {wanted} wanted"
+        fix = "Let more of them be seen, or correct `count`:\n    unset CUDA_VISIBLE_DEVICES"
+        name, cause = "count" if number else "hidden", "CUDA shows a job no other devices than it names"
+        yield _error(need, name, message, found=found, wanted=wanted, cause=cause, fix=fix)
 
 
 def _least(need: Gpu, gpus: Gpus) -> int:
@@ -317,11 +329,7 @@ def _on_cpu(need: Gpu, setting: str) -> Finding:
 
 
 def _uses_torch(config: Config, root: Path) -> bool:
-    """Tell whether torch is the job's: unless it lists its imports, and neither they nor its code speak of it."""
-    names = {entry.name.partition(".")[0] for entry in config.imports}
-    return (
-        not names or bool(names & {"torch", "lightning", "transformers"}) or Readers.in_folder(root).mentions("torch")
-    )
+    return is_used("torch", config.import_seconds, root)
 
 
 def _has(device: Device, specifier: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from preflight import ChildFailed, Finding, check, error
+from preflight import ChildFailed, Finding, check, error, info
 from preflight.config import Config, Gpu
 from preflight.phrases import counted
 from preflight.system.experiment import cpu_setting
@@ -17,6 +17,7 @@ from preflight.system.gpu.arithmetic import Computed, Outcome, Step
 from preflight.system.gpu.facts import Gpus
 from preflight.system.gpu.refusals import Refusal
 from preflight.system.gpu.selection import called, why_not_usable
+from preflight.system.readers import is_used
 
 TEST_IT = "Run on another device, and have this one tested:\n    nvidia-smi -q -d ECC,ROW_REMAPPER"
 KERNEL_LOG = "Read what the kernel says of the device, and have it reset:\n    sudo dmesg | grep -i xid | tail"
@@ -43,7 +44,7 @@ NOT_RIGHT = {
 # Why the device refuses: the id, what is said, why, and what to do.
 REFUSED = {
     Refusal.NO_KERNEL: (
-        "no-kernel",
+        "no-code",
         "cannot run what torch was built for",
         "{text}: the build holds no code for this device's compute capability",
         f"Install a build of torch that has it; compare:\n    {sys.executable} -c '{ARCHITECTURES}'",
@@ -64,19 +65,19 @@ REFUSED = {
         "Wait for the other process, or choose another device:\n    nvidia-smi",
     ),
     Refusal.NOT_READY: (
-        "not-ready",
+        "no-fabric-manager",
         "is not ready",
         "{text}: on machines with NVSwitch the Fabric Manager must run, in the driver's version",
         "Start it:\n    sudo systemctl start nvidia-fabricmanager",
     ),
     Refusal.OTHER_LIBRARY: (
-        "other-library",
+        "mixed-versions",
         "has a driver that the library does not fit",
         "{text}: libcuda.so.1 is of another version than the kernel module, often a container's own copy",
         f"Take the library's folder out of the search path, so that the driver's own is found:{LIBRARY_PATH}",
     ),
     Refusal.NO_FORWARD_COMPATIBILITY: (
-        "no-forward-compatibility",
+        "compatibility",
         "cannot use the forward compatible driver library",
         "{text}: only data centre devices can",
         f"Take the `compat` folder out of the search path, or upgrade the driver:{LIBRARY_PATH}",
@@ -101,25 +102,31 @@ def check_device_computes_rightly(
     sum, softmax, attention, look-ups, a step of autograd; besides copies, pinned ones too, and random numbers. How far
     a result may be off follows from the format and the number of additions. Each device has a process of its own.
 
-        gpu.wrong-result              a result is further from the right one than rounding explains
-        gpu.not-repeatable            the same operation gave other bits when it was repeated
-        gpu.unwritten-result          a part of a result was never written
-        gpu.no-answer                 the device hangs: an operation does not end
-        gpu.process-dies              the process that uses the device dies
-        gpu.no-kernel                 torch has no code for this device
-        gpu.out-of-memory             the device has no memory for it
-        gpu.illegal-access            illegal access, misaligned address, a launch that fails
-        gpu.assertion                 an assertion fails on the device
-        gpu.memory-fault              an error of the device's memory that cannot be corrected
-        gpu.taken                     another process has the device, which is in exclusive mode
-        gpu.not-ready                 the system is not initialised (802): the Fabric Manager does not run
-        gpu.other-library             libcuda does not fit the driver (803)
-        gpu.no-forward-compatibility  a forward compatible libcuda on a device that cannot use it (804)
-        gpu.library-fails             cuBLAS or cuDNN fails
-        gpu.unsupported-dtype         the device, or this torch, cannot compute in a format that the config names
-        gpu.operation-fails           another error
+        gpu.wrong-result       a result is further from the right one than rounding explains
+        gpu.not-repeatable     the same operation gave other bits when it was repeated
+        gpu.unwritten-result   a part of a result was never written
+        gpu.no-answer          the device hangs: an operation does not end
+        gpu.process-dies       the process that uses the device dies
+        gpu.no-code            torch has no code for this device
+        gpu.out-of-memory      the device has no memory for it
+        gpu.illegal-access     illegal access, misaligned address, a launch that fails
+        gpu.assertion          an assertion fails on the device
+        gpu.memory-fault       an error of the device's memory that cannot be corrected
+        gpu.taken              another process has the device, which is in exclusive mode
+        gpu.no-fabric-manager  the system is not initialised (802): the Fabric Manager does not run
+        gpu.mixed-versions     libcuda does not fit the driver (803)
+        gpu.compatibility      a forward compatible libcuda on a device that cannot use it (804)
+        gpu.library-fails      cuBLAS or cuDNN fails
+        gpu.unsupported-dtype  the device, or this torch, cannot compute in a format that the config names
+        gpu.operation-fails    another error
+        gpu.not-computed       the experiment does not use torch, which this is done with
     """
     if cpu_setting(config.experiment):
+        return
+    if not is_used("torch", config.import_seconds, config.root):
+        yield info(
+            f"nothing is computed on {called(gpus, device)}: the experiment does not use torch", id="gpu.not-computed"
+        )
         return
     if reason := why_not_usable(gpus):
         pytest.skip(reason)

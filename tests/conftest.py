@@ -21,6 +21,8 @@ import pytest
 from preflight import config as configuration
 from preflight.model import Report
 from preflight.run import run
+from preflight.system.gpu.build import read_build
+from preflight.system.origins import SearchPath
 from preflight.worker.fixtures import fresh_within
 from preflight.worker.request import Selection
 
@@ -82,9 +84,8 @@ def misbehaving() -> Callable[..., str]:
 @pytest.fixture
 def on_gpu() -> Callable[..., Any]:
     """Call `on_gpu(function, *arguments)` to run it in a fork that may use the GPU; this process never does."""
-    torch = importlib.util.find_spec("torch")
-    built_for_it = torch is not None and Path(str(torch.origin)).with_name("lib").joinpath("libtorch_cuda.so").exists()
-    if not built_for_it or not Path("/dev/nvidia0").exists():
+    found = read_build(SearchPath.of(Path()))
+    if not Path("/dev/nvidia0").exists() or found is None or not found.cuda:
         pytest.skip("there is no GPU that this torch can use")
     return fresh_within(90)
 

@@ -133,10 +133,10 @@ def test_a_process_that_dies(findings: Callable[..., list[Finding]], monkeypatch
     ("text", "id"),
     [
         ("CUDA error: all CUDA-capable devices are busy or unavailable", "taken"),
-        ("Unexpected error from cudaGetDeviceCount(). Error 802: system not yet initialized", "not-ready"),
-        ("Error 803: system has unsupported display driver / cuda driver combination", "other-library"),
-        ("Error 804: forward compatibility was attempted on non supported HW", "no-forward-compatibility"),
-        ("CUDA error: no kernel image is available for execution on the device", "no-kernel"),
+        ("Unexpected error from cudaGetDeviceCount(). Error 802: system not yet initialized", "no-fabric-manager"),
+        ("Error 803: system has unsupported display driver / cuda driver combination", "mixed-versions"),
+        ("Error 804: forward compatibility was attempted on non supported HW", "compatibility"),
+        ("CUDA error: no kernel image is available for execution on the device", "no-code"),
         ("CUDA out of memory. Tried to allocate 1.00 GiB", "out-of-memory"),
         ("CUDA error: uncorrectable ECC error encountered", "memory-fault"),
         ("what nobody knows", "operation-fails"),
@@ -161,7 +161,7 @@ def test_a_device_that_refuses_all(
         ("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED", "library-fails"),
         ("CUDA error: an illegal memory access was encountered", "illegal-access"),
         ("CUDA error: device-side assert triggered", "assertion"),
-        ("CUDA error: no kernel image is available for execution on the device", "no-kernel"),
+        ("CUDA error: no kernel image is available for execution on the device", "no-code"),
     ],
 )
 def test_an_operation_that_is_refused(

@@ -115,6 +115,14 @@ WORLDS = [
         "modprobe nvidia",
     ),
     World(
+        "fewer named than wanted, and no driver either",
+        "documented",
+        Gpus(error="libnvidia-ml.so.1 is not found", build=BUILD, environment={"CUDA_VISIBLE_DEVICES": "0"}),
+        {"count": 4},
+        "gpu.no-driver gpu.count",
+        "CUDA_VISIBLE_DEVICES=0 shows 1 GPU at most, 4 GPUs wanted",
+    ),
+    World(
         "in a pod",
         "documented",
         silent(Driver.ABSENT, "libnvidia-ml.so.1 is not found", container="kubernetes", nodes=()),

@@ -136,7 +136,7 @@ class _Composer:
 
     def _node(self, event: Any, at: Location, depth: int) -> Node:
         if depth > DEEPEST:
-            raise UserError(f"nested more than {DEEPEST} levels deep", where=f"{self.file}:{_line(event)}")
+            raise UserError(_too_deep(), where=f"{self.file}:{_line(event)}")
         if isinstance(event, yaml.AliasEvent):
             return Node(self._alias(event.anchor, at), at.line)
         if event.anchor:
@@ -224,6 +224,10 @@ def _line(event: Any) -> int:
     return int(event.start_mark.line) + 1
 
 
+def _too_deep() -> str:
+    return f"nested more than {DEEPEST} levels deep"
+
+
 def _tag_mistake(tag: str, at: Location) -> UserError:
     name = "!!" + tag.removeprefix(_TAG) if tag.startswith(_TAG) else tag
     return UserError(f"the tag {name} is not plain YAML", where=str(at), fix="Write the value without a tag.")
@@ -237,6 +241,8 @@ def _syntax_mistake(error: yaml.YAMLError, text: str, file: str) -> UserError:
     line = min(mark.line, max(len(lines) - 1, 0))
     indentation = lines[line][: mark.column + 1] if lines else ""
     where = f"{file}:{line + 1}"
+    if "nesting depth" in str(getattr(error, "problem", "")):  # libyaml has a limit of its own since PyYAML 6.0.4
+        return UserError(_too_deep(), where=where)
     if "\t" in indentation and not indentation.strip():
         return UserError("a tab indents this line, YAML wants spaces", where=where, fix="Replace the tab by spaces.")
     problem = getattr(error, "problem", None) or getattr(error, "context", None) or "a mistake"

@@ -25,11 +25,16 @@ TASKS_OF_WORKER, OTHER_TASKS = 4, 32
 SHARED_MEMORY = 32_000_000
 
 _PORT = re.compile(r"(master|main_process|dist|ddp|rdzv|rendezvous|nccl|torch)_port")
-_GPU_COUNT = re.compile(r"(n|num)?_?gpus?(_count)?|(num_)?devices|nproc_per_node")
+_GPU_COUNT = re.compile(r"(n|num)?_?gpus?(_(count|per_node))?|(num_)?devices(_per_node)?|nproc_per_node")
 _LAUNCHER = re.compile(r"(LOCAL_|GROUP_)?(RANK|WORLD_SIZE)|MASTER_(ADDR|PORT)|HOME|USER|PATH|PWD|(SLURM|OMPI|CUDA)_\w*")
 _CLIENTS = {"aws": ("boto3.", "s3fs."), "huggingface": ("huggingface_hub.login", "huggingface_hub.HfApi")}
+# Beside these, a world size counts the processes of all machines.
+_NODES = ("num_nodes", "nnodes", "n_nodes", "nodes")
 _PRECISION = ("precision", "dtype", "torch_dtype", "amp_dtype", "mixed_precision")
-_DTYPES = {"bf16": "bfloat16", "bfloat16": "bfloat16", "fp16": "float16", "float16": "float16"}
+_DTYPES = {"bf16": "bfloat16", "bfloat16": "bfloat16", "fp16": "float16", "float16": "float16", "half": "float16"}
+_DTYPES |= {"16": "float16", "fp8": "float8", "float8": "float8", "tf32": "tf32", "64": "float64", "float64": "float64"}
+# Switches with the dtype that they bring: as Hugging Face's trainer has them, and as scripts call them.
+_SWITCHES = {"bf16": "bfloat16", "fp16": "float16", "tf32": "tf32", "allow_tf32": "tf32", "amp": "float16"}
 
 
 def of_system(project: Project, suggested: Suggested) -> Entry:
@@ -64,7 +69,9 @@ def of_gpu(project: Project) -> Entry:
     if count := _gpu_count(settings, devices, is_named=bool(references)):
         found["count"] = count
     precisions = [str(each.value).lower() for each in settings if each.name in _PRECISION]
-    dtypes = {_DTYPES.get(each.removesuffix("-mixed").removesuffix("-true"), "") for each in precisions} - {""}
+    dtypes = {_DTYPES.get(each.removesuffix("-mixed").removesuffix("-true"), "") for each in precisions}
+    dtypes |= {_SWITCHES.get(each.name, "") for each in settings if each.value is True}
+    dtypes -= {""}
     return found | ({"dtypes": sorted(dtypes)} if dtypes else {})
 
 
@@ -126,6 +133,8 @@ def _logs_in_to_wandb(project: Project) -> bool:
 
 def _gpu_count(settings: Sequence[Setting], devices: Sequence[str], *, is_named: bool) -> str | int:
     counts = [setting for setting in settings if _GPU_COUNT.fullmatch(setting.name)]
+    several = any(setting.name in _NODES and setting.value not in (None, 1) for setting in settings)
+    counts = counts or [setting for setting in settings if setting.name == "world_size" and not several]
     for setting in counts:
         if type(setting.value) is int and setting.value > 0 and not setting.steps[-1].isdecimal():
             return setting.reference or setting.value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -61,6 +62,12 @@ class Readers:
         name = rf"(?<!\w)(?<!\w-){re.escape(key).replace('_', '[-_]')}(?!\w)"
         patterns = (rf"\b(?:float|int|Decimal)\([^\n]*{name}", rf"{name}[^\n]*type\s*=\s*float", rf"{name}\s*:\s*float")
         return any(re.search(pattern, text) for pattern in patterns for text in self.texts)
+
+
+def is_used(module: str, imported: Collection[str], root: Path) -> bool:
+    """Say whether a program uses a module: unless its imports are known, and neither they nor its code speak of it."""
+    tops = {name.partition(".")[0] for name in imported}
+    return not tops or module in tops or Readers.in_folder(root).mentions(module)
 
 
 def _is_foreign(folder: str, name: str) -> bool:

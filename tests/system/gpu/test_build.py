@@ -1,6 +1,5 @@
 """What the files of a torch tell, without importing it."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -30,13 +29,9 @@ def write_torch(folder: Path, lines: str, compiled: bytes = b"") -> Path:
         ("this is no Python", ("", "", "")),
     ],
 )
-def test_the_files_of_a_torch(
-    text: str, facts: tuple[str, str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_files_of_a_torch(text: str, facts: tuple[str, str, str], tmp_path: Path) -> None:
     package = write_torch(tmp_path, text)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "torch", raising=False)
-    found = build.read_build(SearchPath.of(Path()))
+    found = build.read_build(SearchPath.of(tmp_path))
     assert found is not None
     assert (found.version, found.cuda, found.hip) == facts
     assert found.file == str(package / "version.py")

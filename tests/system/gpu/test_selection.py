@@ -37,6 +37,13 @@ def test_the_visible_devices(chosen: str | None, shown: list[int], problem: str)
     assert ([device.index for device in visible.devices], visible.problem) == (shown, problem)
 
 
+@pytest.mark.parametrize(
+    ("chosen", "number"), [(None, None), ("", 0), ("-1", 0), ("0", 1), ("0,-1,2", 1), ("GPU-a,GPU-b", 2), ("0,", 1)]
+)
+def test_the_most_that_a_selection_names(chosen: str | None, number: int | None) -> None:
+    assert selection.most_named(chosen) == number
+
+
 def test_slices_are_named_by_their_own_ids() -> None:
     visible = selection.visible(SLICED, "MIG-s,MIG-t1")
     assert [device.index for device in visible.devices] == [0, 0]

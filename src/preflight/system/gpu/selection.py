@@ -70,6 +70,14 @@ def of_job(gpus: Gpus) -> Visible:
     return Visible(devices=shown, problem=said.problem, slices=slices)
 
 
+def most_named(selection: str | None) -> int | None:
+    """Return how many devices a selection shows at most, whatever machine it is on; None where there is none."""
+    if selection is None:
+        return None
+    words = [word.strip() for word in selection.split(",")]
+    return words.index("-1") if "-1" in words else sum(map(bool, words))
+
+
 def why_not_usable(gpus: Gpus) -> str:
     """Return why no device can be computed on, as far as that is known without trying; empty where one may be."""
     if gpus.is_amd:
