@@ -16,6 +16,7 @@ from preflight.system.gpu.cards import card_called
 from preflight.system.gpu.facts import Device, Gpus
 from preflight.system.gpu.selection import called, of_job, why_not_usable
 from preflight.system.gpu.speed import FROM_DEVICE, MEMORY, TO_DEVICE, Speed
+from preflight.system.readers import is_used
 
 # How far below its like a figure may be. Copies also depend on the socket that this process happens to run on, and a
 # link that is broken loses half and more.
@@ -29,7 +30,7 @@ HELD = 2_000_000_000
 Measure = Callable[[int], Speed]
 
 
-@check(when="gpu.perf", needs="torch", tags=["perf"], timeout=180)
+@check(when="gpu.perf", needs="torch", tags=["perf"], timeout=120)
 def check_devices_are_fast(config: Config, gpus: Gpus, fresh: Callable[..., Any], scratch: Path) -> Iterator[Finding]:
     """Each device is as fast as the others of this machine, and as it was before on this host.
 
@@ -45,7 +46,7 @@ def check_devices_are_fast(config: Config, gpus: Gpus, fresh: Callable[..., Any]
         gpu.slower-than-before  slower than on this host before
         gpu.not-measured        the device gives no answer
     """
-    if cpu_setting(config.experiment):
+    if cpu_setting(config.experiment) or not is_used("torch", config.import_seconds, config.root):
         return
     if reason := why_not_usable(gpus):
         pytest.skip(reason)

@@ -19,6 +19,7 @@ from preflight.system.gpu.collectives import ORDER, Member, Phase
 from preflight.system.gpu.facts import Gpus
 from preflight.system.gpu.peers import Pair
 from preflight.system.gpu.selection import called, of_job, why_not_usable
+from preflight.system.readers import is_used
 
 # A rank whose best partner is reached at less than this share of what the others reach is slow. Two may be a matter of
 # the machine's paths; what is broken is further off.
@@ -254,7 +255,7 @@ def _together(config: Config, gpus: Gpus) -> list[str]:
     """Return the devices that the job uses together; none where it uses one, or computes on the CPU."""
     need = config.gpu or Gpu()
     several = (need.count or 0) > 1 or wants_several_processes(config.experiment) or need.p2p
-    if not several or cpu_setting(config.experiment):
+    if not several or cpu_setting(config.experiment) or not is_used("torch", config.import_seconds, config.root):
         return []
     if reason := why_not_usable(gpus):
         pytest.skip(reason)

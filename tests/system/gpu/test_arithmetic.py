@@ -31,8 +31,9 @@ def step(word: str, name: str) -> Step:
     return next(done for operation, done in tried(word) if operation.name == name)
 
 
-@pytest.mark.parametrize("seed", [1, time.time_ns() % 2**31])
-def test_the_cpu_is_right_in_every_format(seed: int) -> None:
+@pytest.mark.parametrize("seed", [1, None])
+def test_the_cpu_is_right_in_every_format(seed: int | None) -> None:
+    seed = seed or time.time_ns() % 2**31
     computed = Computed.from_facts(json.loads(json.dumps(arithmetic.compute("cpu", WORDS, seed))))
     assert not computed.refusal
     assert {each.outcome for each in computed.steps} == {Outcome.RIGHT}, computed
@@ -180,14 +181,24 @@ def test_nothing_is_tried_after_an_error_that_stays(monkeypatch: pytest.MonkeyPa
     assert computed.untried == ("float16",)
 
 
-def flags() -> list[Any]:
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    told = [matmul.allow_fp16_reduced_precision_reduction, cudnn.deterministic, cudnn.benchmark]
-    for place, name in ((matmul, "allow_tf32"), (cudnn, "allow_tf32"), (matmul, "fp32_precision")):
+def flags() -> list[str]:
+    cudnn = torch.backends.cudnn
+    reads: list[Callable[[], Any]] = [
+        torch.get_float32_matmul_precision,
+        lambda: torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction,
+        lambda: torch.backends.cuda.matmul.allow_tf32,
+        lambda: torch.backends.cuda.matmul.fp32_precision,
+        lambda: torch.backends.mkldnn.matmul.fp32_precision,
+        lambda: (cudnn.deterministic, cudnn.benchmark),
+        lambda: cudnn.allow_tf32,
+        lambda: (cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision),
+    ]
+    told = []
+    for read in reads:
         try:
-            told.append(getattr(place, name))
+            told.append(str(read()))
         except (RuntimeError, AttributeError) as problem:
-            told.append(type(problem))
+            told.append(type(problem).__name__)
     return told
 
 
@@ -207,15 +218,19 @@ def test_a_pool_of_threads_that_an_import_has_made_does_no_harm() -> None:
 
 
 def test_flags_are_as_before() -> None:
-    def changed(setting: str) -> list[list[Any]]:
+    def changed(setting: str) -> list[list[str]]:
         exec(setting, {"torch": torch})
         before = flags()
         arithmetic.compute("cpu", ["tf32"], 1)
-        return [list(map(str, before)), list(map(str, flags()))]
+        return [before, flags()]
 
     settings = ["", "torch.backends.cuda.matmul.allow_tf32 = True", "torch.backends.cudnn.benchmark = True"]
     if hasattr(torch.backends.cudnn, "conv"):
-        settings += ["torch.backends.fp32_precision = 'tf32'", "torch.backends.cudnn.conv.fp32_precision = 'ieee'"]
+        settings += [
+            "torch.set_float32_matmul_precision('medium')",
+            "torch.backends.fp32_precision = 'tf32'",
+            "torch.backends.cudnn.conv.fp32_precision = 'ieee'",
+        ]
     for setting in settings:
         before, after = fresh_within(60)(changed, setting)
         assert before == after, setting

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
@@ -18,6 +19,9 @@ from preflight.system.gpu.rounding import formats_of
 from preflight.system.gpu.transfers import transfers
 
 Note = Callable[[str], None]
+
+# A setting that torch has functions for, and no attribute.
+_MATMUL = "float32_matmul_precision"
 
 
 class Outcome(StrEnum):
@@ -217,7 +221,8 @@ def leave_marks(like: Any) -> None:
     """Set all bits of memory that the next results of this size are likely to be given."""
     import torch
 
-    for block in [torch.empty_like(like) for _ in range(3)]:
+    number = 3 if like.numel() < 1 << 20 else 1
+    for block in [torch.empty_like(like) for _ in range(number)]:
         as_bits(block).fill_(-1)
 
 
@@ -254,27 +259,45 @@ def precision(*, tf32: bool) -> Iterator[None]:
     import torch
 
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    word = "tf32" if tf32 else "ieee"
     wanted: list[tuple[Any, str, Any]] = [
         (matmul, "allow_fp16_reduced_precision_reduction", False),
         (matmul, "allow_bf16_reduced_precision_reduction", False),
         (matmul, "allow_fp16_accumulation", False),
         (cudnn, "deterministic", True),
         (cudnn, "benchmark", False),
+        # The names until torch 2.8 also set those since 2.9, which come last, so that both say the same.
+        (torch, _MATMUL, "high" if tf32 else "highest"),
+        (cudnn, "allow_tf32", tf32),
+        (matmul, "fp32_precision", word),
+        *((getattr(cudnn, part, None), "fp32_precision", word) for part in ("conv", "rnn")),
+        (getattr(torch.backends.mkldnn, "matmul", None), "fp32_precision", word),
     ]
-    if hasattr(getattr(cudnn, "conv", None), "fp32_precision"):
-        # Since torch 2.9; the older names raise where a program has used these.
-        name = "tf32" if tf32 else "ieee"
-        wanted += [(matmul, "fp32_precision", name), (cudnn.conv, "fp32_precision", name)]
-    else:
-        wanted += [(matmul, "allow_tf32", tf32), (cudnn, "allow_tf32", tf32)]
-    changed: list[tuple[Any, str, Any]] = []
+    before = [(place, name, value) for place, name, _ in wanted if (value := _read(place, name)) is not None]
+    known = {(id(place), name) for place, name, _ in before}
     try:
-        for place, name, value in wanted:
-            # Old releases raise AssertionError for a name that they do not know.
-            with suppress(AttributeError, AssertionError):
-                changed.append((place, name, getattr(place, name)))
-                setattr(place, name, value)
+        _write(each for each in wanted if (id(each[0]), each[1]) in known)
         yield
     finally:
-        for place, name, value in reversed(changed):
-            setattr(place, name, value)
+        _write(before)
+
+
+def _read(place: Any, name: str) -> Any:
+    """Return a setting of torch's, None where this release has none of that name, or it cannot be read.
+
+    It cannot where a program has set the precision by old and by new names.
+    """
+    with warnings.catch_warnings(), suppress(AttributeError, AssertionError, RuntimeError):
+        warnings.simplefilter("ignore")
+        return place.get_float32_matmul_precision() if name == _MATMUL else getattr(place, name)
+    return None
+
+
+def _write(settings: Iterable[tuple[Any, str, Any]]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for place, name, value in settings:
+            if name == _MATMUL:
+                place.set_float32_matmul_precision(value)
+            else:
+                setattr(place, name, value)

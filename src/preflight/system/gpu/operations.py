@@ -205,12 +205,13 @@ def _attention(word: Format, draw: Any) -> Operation:
     scores = q @ k.transpose(-1, -2) / width**0.5
     weights = torch.softmax(scores, dim=-1)
     wanted = weights @ v
-    # Kernels for float32 may add up three products in TF32 in place of each: 2^-21 off.
-    product_error = word.gamma(width) + 3 * word.unit + (2.0**-21 if word.word == "float32" else 0)
+    # For float32 there are kernels with three products in TF32 in place of each: 2^-21 off, added up as TF32 is.
+    adding = FORMATS["tf32"] if word.word == "float32" else word
+    product_error = adding.gamma(width) + 3 * word.unit + (2.0**-21 if word.word == "float32" else 0)
     score_error = product_error * (q.abs() @ k.abs().transpose(-1, -2) / width**0.5)
     spread = float((scores.amax(dim=-1, keepdim=True) - scores).max())
     relative = torch.expm1(2 * score_error.amax(dim=-1, keepdim=True))
-    relative = relative + softmax_error(word, length, spread) + product_error + word.gamma(length)
+    relative = relative + softmax_error(word, length, spread) + product_error + adding.gamma(length)
     judge = within(wanted, relative * (weights @ v.abs()) + word.rounding(wanted))
     return Operation(name="attention", inputs=[query, key, value], compute=scaled_dot_product_attention, judge=judge)
 
