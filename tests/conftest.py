@@ -21,6 +21,7 @@ import pytest
 from preflight import config as configuration
 from preflight.model import Report
 from preflight.run import run
+from preflight.system.gpu.presence import is_any_here
 from preflight.worker.fixtures import fresh_within
 from preflight.worker.request import Selection
 
@@ -157,3 +158,10 @@ def nvidia_driver(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str
     """Return `nvidia_driver(devices, …)`: shell text after which a driver of so many devices is found."""
     build = runpy.run_path(str(Path(__file__).parent / "worlds" / "driver.py"))["FakeDriver"]
     return build(tmp_path_factory.mktemp("driver"))
+
+
+@pytest.fixture
+def no_gpu() -> None:
+    """Skip a test that is about machines without a driver, where there is one."""
+    if is_any_here():
+        pytest.skip("this machine has a driver")

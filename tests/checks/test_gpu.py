@@ -47,6 +47,7 @@ def only(result: Result) -> Finding:
     return result.findings[0]
 
 
+@pytest.mark.usefixtures("no_gpu")
 def test_nothing_asked_and_nothing_there(in_world: Any, tmp_path: Path) -> None:
     (result,) = in_world("", run_check, "gpu.driver-answers", {"preflight": {}}, root=tmp_path)
     assert (result.status, result.findings) == (Status.PASSED, ())
@@ -79,10 +80,12 @@ def test_a_driver_that_fails(start: str, name: str, *, asked: Any, nvidia_driver
     assert mended.status is Status.PASSED
 
 
+@pytest.mark.usefixtures("no_gpu")
 def test_no_driver(asked: Any) -> None:
     assert only(asked("", "gpu.driver-answers", count=4)).id == "gpu.no-driver"
 
 
+@pytest.mark.usefixtures("no_gpu")
 def test_a_driver_without_its_library(asked: Any) -> None:
     setup = "mount -t tmpfs none /dev/shm; cp -a /dev/null /dev/urandom /dev/shm; : > /dev/shm/nvidia0\n"
     setup += ": > /dev/shm/nvidia1; mount --bind /dev/shm /dev"
@@ -139,6 +142,7 @@ def bare_python(tmp_path: Path) -> str:
     return f'export PYTHONPATH={source}:{folder}:{tmp_path}; set -- {sys.executable} -S "${{@:2}}"'
 
 
+@pytest.mark.usefixtures("no_gpu")
 def test_no_torch(in_world: Any, bare_python: str, tmp_path: Path) -> None:
     assert not in_world(bare_python, gather.gather, tmp_path).build
     assert not in_world(bare_python, gather.gather, tmp_path).other_framework
@@ -197,6 +201,7 @@ def test_no_device_is_said_once(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.usefixtures("no_gpu")
 def test_torch_is_not_imported_to_learn_that_there_is_no_gpu(in_world: Any, tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("import os\nos._exit(3)")
     setup = f"export PYTHONPATH={tmp_path}"

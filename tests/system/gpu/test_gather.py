@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from preflight.system.gpu import gather
 from preflight.system.gpu.facts import Driver
 
@@ -31,6 +33,7 @@ def test_the_library_is_not_started_unasked(in_world: Any, nvidia_driver: Any) -
     assert in_world(nvidia_driver(1, cuda="hang"), gather.gather, Path(), start=False).library is None
 
 
+@pytest.mark.usefixtures("no_gpu")
 def test_device_files_without_the_library(in_world: Any) -> None:
     setup = "mount -t tmpfs none /dev/shm; mount --bind /dev/shm /dev; : > /dev/nvidia0; : > /dev/nvidia1"
     gpus = in_world(setup, gather.gather, Path())

@@ -17,6 +17,7 @@ def asked(in_world: Any, setup: str, limit: float = 3.0) -> tuple[dict[str, Any]
     return in_world(setup, nvml.ask_all, limit, 20.0)
 
 
+@pytest.mark.usefixtures("no_gpu")
 def test_no_library(in_world: Any) -> None:
     assert asked(in_world, "") == ({"driver": Driver.ABSENT, "error": "libnvidia-ml.so.1 is not found"}, ())
 
