@@ -8,6 +8,7 @@ from preflight import Finding, check, error, info, warning
 from preflight.config import Config, Gpu
 from preflight.phrases import counted, in_a_row
 from preflight.quantities import format_size
+from preflight.system.experiment import cpu_setting
 from preflight.system.gpu import selection
 from preflight.system.gpu.facts import Device, Driver, Gpus, Process, Xid, named
 
@@ -51,8 +52,10 @@ def check_devices_are_free(config: Config, gpus: Gpus) -> Iterator[Finding]:
         gpu.not-idle      another process computes on a device, and `idle: true` is wanted
         gpu.shared        another process computes on a device
     """
-    need = config.gpu or Gpu()
+    if cpu_setting(config.experiment):
+        return
     _skip_where_unknown(gpus)
+    need = config.gpu or Gpu()
     for device in _shown(gpus):
         yield from _judge_access(need, device, gpus)
         yield from _judge_memory(need, device, gpus)
@@ -76,6 +79,8 @@ def check_devices_are_healthy(config: Config, gpus: Gpus) -> Iterator[Finding]:
         gpu.fabric        it has not joined the NVSwitch fabric
         gpu.persistence   persistence mode is off: each start of CUDA wakes the device, which takes seconds
     """
+    if cpu_setting(config.experiment):
+        return
     _skip_where_unknown(gpus)
     need, devices = config.gpu or Gpu(), _shown(gpus)
     for device in devices:

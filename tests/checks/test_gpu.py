@@ -8,10 +8,15 @@ from typing import Any
 
 import pytest
 
+from preflight.config import load
 from preflight.model import Finding, Result, Severity, Status
+from preflight.run import run
 from preflight.system.gpu import build, gather
 from preflight.testing import run_check
+from preflight.verdict import Word, decide
+from preflight.worker.request import Selection
 
+FAMILIES = {"gpu", "gpu-health", "gpu-results", "gpu-speed", "gpu-together"}
 FACTS = json.loads((Path(__file__).parents[1] / "facts/h100.json").read_text())
 ARCHITECTURES = b"\0sm_75 sm_80 sm_86 sm_90\0"
 
@@ -225,12 +230,12 @@ def test_facts_of_a_file_are_judged(wanted: dict[str, Any], status: Status, tmp_
 
 
 def test_a_run_on_the_cpu_that_asks_for_gpus(tmp_path: Path) -> None:
-    section = {"gpu": {"count": 4}}
-    for name in ("driver-answers", "build-has-cuda", "library-starts", "devices-are-enough"):
-        results = run_check(f"gpu.{name}", {"device": "cpu", "preflight": section}, root=tmp_path)
-        assert {result.status.name for result in results} == {"PASSED"}
-        if name == "driver-answers":
-            finding = only(results[0])
-            assert (finding.id, finding.severity, finding.line) == ("gpu.device-is-cpu", Severity.WARNING, 3)
-            assert "4 GPUs" in finding.message
-            assert "device: cpu" in finding.message
+    text = "device: cpu\npreflight:\n  gpu: {count: 4, p2p: true, perf: true}\n"
+    config = load(Path("config.yaml"), text=text, root=tmp_path)
+    report = run(config, selection=Selection(only=("gpu",)))
+    assert {result.family for result in report.results} == FAMILIES
+    assert decide(report).word is Word.GO, report
+    (finding,) = [finding for result in report.results for finding in result.findings]
+    assert (finding.id, finding.severity, finding.line) == ("gpu.device-is-cpu", Severity.WARNING, 3)
+    assert "4 GPUs" in finding.message
+    assert "device: cpu" in finding.message
