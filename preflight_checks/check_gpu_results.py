@@ -123,7 +123,7 @@ def check_device_computes_rightly(
     """
     if cpu_setting(config.experiment):
         return
-    if not is_used("torch", config.import_seconds, config.root):
+    if gpus.build is None or not is_used("torch", config.import_seconds, config.root):
         yield info(
             f"nothing is computed on {called(gpus, device)}: the experiment does not use torch", id="gpu.not-computed"
         )

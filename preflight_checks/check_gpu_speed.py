@@ -46,7 +46,8 @@ def check_devices_are_fast(config: Config, gpus: Gpus, fresh: Callable[..., Any]
         gpu.slower-than-before  slower than on this host before
         gpu.not-measured        the device gives no answer
     """
-    if cpu_setting(config.experiment) or not is_used("torch", config.import_seconds, config.root):
+    is_concerned = gpus.build is not None and is_used("torch", config.import_seconds, config.root)
+    if cpu_setting(config.experiment) or not is_concerned:
         return
     if reason := why_not_usable(gpus):
         pytest.skip(reason)

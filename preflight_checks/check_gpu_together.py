@@ -255,7 +255,8 @@ def _together(config: Config, gpus: Gpus) -> list[str]:
     """Return the devices that the job uses together; none where it uses one, or computes on the CPU."""
     need = config.gpu or Gpu()
     several = (need.count or 0) > 1 or wants_several_processes(config.experiment) or need.p2p
-    if not several or cpu_setting(config.experiment) or not is_used("torch", config.import_seconds, config.root):
+    is_concerned = gpus.build is not None and is_used("torch", config.import_seconds, config.root)
+    if not several or cpu_setting(config.experiment) or not is_concerned:
         return []
     if reason := why_not_usable(gpus):
         pytest.skip(reason)

@@ -639,3 +639,16 @@ def test_every_finding_of_the_two_families_is_in_some_world(families: tuple[Modu
     ids = {name for page in pages for name in re.findall(r"^ *(gpu\.[\w-]+)  +\S", page, re.MULTILINE)}
     said = {word.lstrip("~") for world in WORLDS for word in world.said.split() if word != "warning"}
     assert ids - said - {"gpu.seen"} == set()
+
+
+def test_who_uses_jax_is_not_asked_to_install_torch(
+    load_check_file: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    gpus = replace(machine(2), build=None, other_framework="jax")
+    config = Config(gpu=Gpu(count=2, p2p=True, perf=True), imports=(Import(name="jax"),), root=tmp_path)
+    results, together, speed = (load_check_file(f"gpu_{name}") for name in ("results", "together", "speed"))
+    told = list(results.check_device_computes_rightly(0, config, gpus, None, tmp_path))
+    assert [finding.id for finding in told] == ["gpu.not-computed"]
+    assert not list(together.check_devices_copy_to_each_other(config, gpus, None, tmp_path))
+    assert not list(together.check_devices_add_up_together(config, gpus, tmp_path))
+    assert not list(speed.check_devices_are_fast(config, gpus, None, tmp_path))

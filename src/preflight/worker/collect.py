@@ -245,7 +245,7 @@ class CheckPlugin:
             tags=terms.tags,
             asked=bool(terms.when) and configuration.asked(config, terms.when),
             deadline=getattr(entry, "deadline", None) or terms.timeout or config.deadline,
-            needs=() if _is_idle(terms) else terms.needs,
+            needs=() if _is_idle(terms, config.root) else terms.needs,
         )
 
 
@@ -282,13 +282,14 @@ def _uses_devices(terms: Terms) -> bool:
     return bool(terms.needs) and terms.when.partition(".")[0] == "gpu"
 
 
-def _is_idle(terms: Terms) -> bool:
-    """Tell whether a check would compute on GPUs where there is none: torch is not imported to learn that."""
+def _is_idle(terms: Terms, root: Path) -> bool:
+    """Tell whether a check would compute where there is no GPU, or no torch: it says so without either."""
     if not _uses_devices(terms):
         return False
     from preflight.system.gpu.presence import is_any_here
+    from preflight.system.origins import SearchPath, Source
 
-    return not is_any_here()
+    return not is_any_here() or SearchPath.of(root).find("torch", *Source) is None
 
 
 def planned_file(path: Path) -> Planned:
