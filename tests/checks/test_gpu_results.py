@@ -13,7 +13,7 @@ import pytest
 from preflight.config import Config, Gpu, Location
 from preflight.model import Finding, Status
 from preflight.system.gpu import arithmetic, gather
-from preflight.system.gpu.facts import Device, Driver, Gpus
+from preflight.system.gpu.facts import Build, Device, Driver, Gpus
 from preflight.system.gpu.operation import as_bits
 from preflight.system.gpu.presence import is_any_here
 from preflight.testing import run_check
@@ -22,7 +22,11 @@ from preflight.worker.fixtures import fresh_within
 torch = pytest.importorskip("torch")
 CONFIG = Config(gpu=Gpu(count=1, dtypes=("float32", "bfloat16"), at=Location("foo.yaml", 9, "preflight.gpu")))
 NAME = "GPU 0 (NVIDIA H100 80GB HBM3, 0000:00:06.0)"
-USABLE = Gpus(driver=Driver.ANSWERS, devices=(Device(index=0, name="NVIDIA H100 80GB HBM3", pci="0000:00:06.0"),))
+USABLE = Gpus(
+    driver=Driver.ANSWERS,
+    devices=(Device(index=0, name="NVIDIA H100 80GB HBM3", pci="0000:00:06.0"),),
+    build=Build(version="2.11.0+cu130", cuda="13.0"),
+)
 ID = "gpu-results.device-computes-rightly"
 
 

@@ -11,7 +11,7 @@ import pytest
 from preflight.config import Config, Gpu
 from preflight.model import Finding, Severity
 from preflight.system.gpu import gather, history, speed
-from preflight.system.gpu.facts import Device, Driver, Gpus, Process
+from preflight.system.gpu.facts import Build, Device, Driver, Gpus, Process
 from preflight.system.gpu.speed import Speed
 from preflight.worker.fixtures import fresh_within
 
@@ -23,7 +23,7 @@ DEVICES = tuple(
     Device(index=index, uuid=f"GPU-{index}", name=H100, pci=f"0000:{index:02x}:00.0", memory=85_000_000_000)
     for index in range(4)
 )
-FOUR = Gpus(driver=Driver.ANSWERS, devices=DEVICES)
+FOUR = Gpus(driver=Driver.ANSWERS, devices=DEVICES, build=Build(version="2.11.0+cu130", cuda="13.0"))
 NAMES = [f"GPU {index} ({H100}, 0000:{index:02x}:00.0)" for index in range(4)]
 
 

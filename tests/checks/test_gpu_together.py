@@ -15,12 +15,13 @@ from preflight.config import Config, Gpu, Location
 from preflight.model import Finding, Severity
 from preflight.system.gpu import collectives, gather, peers
 from preflight.system.gpu.collectives import Member, Phase
-from preflight.system.gpu.facts import Device, Driver, Gpus
+from preflight.system.gpu.facts import Build, Device, Driver, Gpus
 from preflight.system.gpu.peers import Pair
 from preflight.worker.fixtures import fresh_within
 
 AT = Location("foo.yaml", 9, "preflight.gpu")
 FOUR = Gpus(
+    build=Build(version="2.11.0+cu130", cuda="13.0"),
     driver=Driver.ANSWERS,
     devices=tuple(Device(index=index, name="A100", pci=f"0000:{index:02x}:00.0") for index in range(4)),
 )
@@ -227,7 +228,7 @@ def test_who_is_tried_together(config: Config, devices: int, checks: ModuleType)
 
 def test_nobody_is_tried_where_no_device_is_usable(checks: ModuleType, scratch: Path) -> None:
     with pytest.raises(pytest.skip.Exception, match="no device"):
-        list(checks.check_devices_add_up_together(Config(gpu=NEED), Gpus(), scratch))
+        list(checks.check_devices_add_up_together(Config(gpu=NEED), Gpus(build=FOUR.build), scratch))
     assert not list(checks.check_devices_add_up_together(Config(gpu=Gpu(count=1)), Gpus(), scratch))
 
 

@@ -26,7 +26,8 @@ def test_a_driver_of_two_devices(in_world: Any, nvidia_driver: Any) -> None:
     assert [device.index for device in gpus.devices] == [0, 1]
     assert gpus.library is not None
     assert gpus.library.code == 0
-    assert gpus.environment == {"SLURM_GPUS_ON_NODE": "2"}
+    assert gpus.environment["SLURM_GPUS_ON_NODE"] == "2"
+    assert "SECRET" not in gpus.environment
 
 
 def test_the_library_is_not_started_unasked(in_world: Any, nvidia_driver: Any) -> None:

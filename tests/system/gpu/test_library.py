@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from preflight.system.gpu import library
+from preflight.system.gpu import host, library
 
 UUID = "0000000{}-1111-2222-3333-444444444444"
 
@@ -42,6 +42,8 @@ def test_it_hangs(in_world: Any, nvidia_driver: Any) -> None:
 
 @pytest.mark.parametrize(("content", "words"), [(None, "cannot open shared object file"), ("", "file too short")])
 def test_it_does_not_load(content: str | None, words: str, tmp_path: Path, in_world: Any) -> None:
+    if content is None and host.has_nvml():
+        pytest.skip("this machine has a driver")
     if content is not None:
         (tmp_path / "libcuda.so.1").write_text(content)
     cuda = started(in_world, f"export LD_LIBRARY_PATH={tmp_path}")

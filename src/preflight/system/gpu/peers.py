@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from preflight.system.gpu.arithmetic import label, open_device
+from preflight.system.gpu.arithmetic import label, one_thread, open_device
 from preflight.system.gpu.operation import as_bits
 from preflight.system.gpu.refusals import Refusal, first_line
 
@@ -48,7 +48,8 @@ def try_pairs(devices: Sequence[str] | int, seed: int, note: Callable[[str], Non
     pairs = []
     for source, target in ((one, two) for one in range(len(names)) for two in range(len(names)) if one != two):
         note(f"the copy from {names[source]} to {names[target]}")
-        pairs.append(asdict(_try_pair(names, source, target, seed)))
+        with one_thread():
+            pairs.append(asdict(_try_pair(names, source, target, seed)))
     return {"labels": labels, "pairs": pairs, "refused": "", "absent": False}
 
 
