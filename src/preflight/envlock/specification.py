@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,6 @@ class Spec:
     version: str = ""
     build: str = ""
     channel: str = ""
-    line: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +47,10 @@ class Specification:
     platforms: tuple[str, ...] = ()
     conda: tuple[Spec, ...] = ()
     pip: tuple[str, ...] = ()
-    pip_line: int = 0
     has_pip: bool = False
     category: str = "main"
     repositories: tuple[str, ...] = ()
-    lines: dict[str, int] = field(default_factory=dict)
+    text: str = field(default="", repr=False)
 
 
 def read_specification(file: Path, platform: str, text: str | None = None) -> Specification:
@@ -75,6 +72,7 @@ def read_specification(file: Path, platform: str, text: str | None = None) -> Sp
             for_platform.refuse(("dependencies", number), f"{item!r} is no package, wanted text or `pip:` with a list")
     return Specification(
         file=file,
+        text=document.text,
         name=str(value.get("name") or ""),
         channels=tuple(map(str, _list(for_platform, "channels"))),
         platforms=tuple(map(str, document.value.get("platforms") or ())),
@@ -194,8 +192,3 @@ def _equals(operator: str, wanted: str, version: str) -> bool:
         return Version(version) == Version(wanted)
     except InvalidVersion:
         return version == wanted
-
-
-def lines_of(specification: Specification) -> Iterator[str]:
-    """Yield the names that the file asks for."""
-    yield from (spec.name for spec in specification.conda)
