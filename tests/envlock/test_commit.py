@@ -255,7 +255,7 @@ def test_an_index_that_a_killed_git_has_left_locked(top: Path, monkeypatch: pyte
     monkeypatch.setattr(module, "_BUSY", 0.3)
     lock = top / ".git/index.lock"
     lock.touch()
-    with pytest.raises(UserError, match="another git holds the index") as caught:
+    with pytest.raises(UserError, match="another git holds a lock") as caught:
         commit(top, files(top), [BUMP])
     subprocess.run(caught.value.fix.splitlines()[-1], shell=True, check=True)
     assert commit(top, files(top), [BUMP])

@@ -48,6 +48,7 @@ def commit(root: Path, files: Mapping[Path, bytes], changes: Sequence[Change]) -
         with _alone(top):
             writing.save(files)
             if not _differs(top, paths):
+                _mend_index(top, paths)
                 return ""
             _commit(top, paths, message(changes, [os.path.basename(path) for path in paths]))
             return git.ask(top, "log", "-1", "--no-show-signature", "--format=%h %s").strip()
@@ -133,6 +134,12 @@ def _differs(top: Path, paths: Sequence[str]) -> bool:
     )
 
 
+def _mend_index(top: Path, paths: Sequence[str]) -> None:
+    """Stage the files as they are committed: a git that was killed after its commit has left the old ones staged."""
+    if git.ask(top, "diff", "--cached", "--name-only", "HEAD", "--", *_exactly(paths)):
+        _write(top, ["add", "--", *_exactly(paths)], paths)
+
+
 def _exactly(paths: Sequence[str]) -> list[str]:
     return [f":(top,literal){path}" for path in paths]
 
@@ -141,16 +148,17 @@ def _commit(top: Path, paths: Sequence[str], text: str) -> None:
     """Commit the files; whatever stops that, the index knows no more of them than before."""
     known = git.ask(top, "ls-files", "-z", "--", *_exactly(paths)).split("\0")
     new = [path for path in paths if path not in known]
-    done = False
+    words = ["commit", "--only", "--quiet", "--cleanup=whitespace", "--file=-", "--", *_exactly(paths)]
     try:
         if new:
             _write(top, ["add", "--intent-to-add", "--", *_exactly(new)], paths)
-        words = ["commit", "--only", "--quiet", "--cleanup=whitespace", "--file=-", "--", *_exactly(paths)]
         _write(top, words, paths, text)
-        done = True
-    finally:
-        if new and not done:
+    except BaseException:
+        if _differs(top, paths):
             _run(top, ["update-index", "--force-remove", "-z", "--stdin"], "\0".join(new))
+        else:  # git was stopped after its commit
+            _mend_index(top, paths)
+        raise
 
 
 def _write(top: Path, words: Sequence[str], paths: Sequence[str], text: str = "") -> None:
@@ -164,7 +172,9 @@ def _write(top: Path, words: Sequence[str], paths: Sequence[str], text: str = ""
         return
     if held := _held(said):
         fix = f"Wait for it; where none runs, a killed one has left its lock:\n    rm {shlex.quote(held)}"
-        raise UserError("another git holds the index: the files are written, not committed", where=str(top), fix=fix)
+        raise UserError(
+            "another git holds a lock: the files are written, their commit is not complete", where=str(top), fix=fix
+        )
     here = f"git -C {shlex.quote(str(top))}"
     again = f"{here} add -- {shlex.join(paths)} && {here} commit -m env -- {shlex.join(paths)}"
     fix = f"See all that git and its hooks say:\n    {again}"
@@ -172,8 +182,8 @@ def _write(top: Path, words: Sequence[str], paths: Sequence[str], text: str = ""
 
 
 def _held(said: str) -> str:
-    """Return the lock on the index that git speaks of, where it is there."""
-    found = re.search(r"'(.*index\.lock)'", said)
+    """Return the lock that git speaks of, on the index or on a branch, where it is there."""
+    found = re.search(r"'(.*\.lock)'", said)
     return found[1] if found and os.path.exists(found[1]) else ""
 
 
