@@ -78,9 +78,7 @@ def library(name: str, version: str, *depends: str, text: str = "", build: str =
         f"{info}/INSTALLER": b"conda\n",
         f"{info}/RECORD": f"{key}/__init__.py,,\n".encode(),
     }
-    return Made(
-        name=name, version=version, depends=["python >=3", *depends], files=files, build=build, noarch="python"
-    )
+    return Made(name=name, version=version, depends=["python >=3", *depends], files=files, build=build, noarch="python")
 
 
 def write_package(made: Made, channel: Path) -> Path:
@@ -136,7 +134,9 @@ def install(channel: Path, prefix: Path, *specs: str) -> None:
             rattler.PackageName("__unix"), rattler.Version("0"), rattler.package.BuildString("0")
         )
         wanted = [rattler.MatchSpec(spec) for spec in specs]
-        records = await rattler.solve([channel.as_uri()], wanted, platforms=[PLATFORM, "noarch"], virtual_packages=[virtual])
+        records = await rattler.solve(
+            [channel.as_uri()], wanted, platforms=[PLATFORM, "noarch"], virtual_packages=[virtual]
+        )
         asked = [spec._match_spec for spec in wanted]
         await rattler.install(records, prefix, show_progress=False, requested_specs=asked)
 

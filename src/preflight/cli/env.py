@@ -85,15 +85,14 @@ def main(argv: Sequence[str]) -> int:
     named = config.packages.lock if config.packages else ()
     locks = tuple(config.root / name for name in named)
     job = Job(environment=environment, root=config.root, locks=locks, arguments=arguments)
-    return {"check": _check, "diff": _check, "lock": _lock, "commit": _commit, "restore": _restore}[arguments.action](job)
+    return {"check": _check, "diff": _check, "lock": _lock, "commit": _commit, "restore": _restore}[arguments.action](
+        job
+    )
 
 
 def _check(job: Job) -> int:
-    try:
-        from preflight.envlock import fingerprint
-    except ImportError:
-        import types
-        fingerprint = types.SimpleNamespace(unchanged=lambda *a: False, remember=lambda *a: None)
+    from preflight.envlock import fingerprint
+
     locks = _locks(job)
     is_plain = job.arguments.action == "check" and not job.arguments.deep
     if is_plain and all(fingerprint.unchanged(job.environment.prefix, lock) for lock in locks):
@@ -140,7 +139,8 @@ def _commit(job: Job) -> int:
     if job.is_json:
         options.say(_json(job, [], commit=said, unlocked=dict(found.unlocked), notes=list(found.notes)))
         return IN_SYNC
-    lines = [*_told_of_lock(job, found)][:-1] + [f"env: {said}" if said else "env: nothing to commit"]
+    *lines, _ = _told_of_lock(job, found)
+    lines.append(f"env: {said}" if said else "env: nothing to commit")
     options.say("".join(f"{visible(line)}\n" for line in lines))
     return IN_SYNC
 
@@ -196,7 +196,7 @@ def _told(job: Job, found: Drift, most: int) -> list[str]:
         f"env: {wording.counted_changes(found)} between {shown(found.file)} and {job.environment.told}",
         f"  {_why(job)}",
         *wording.lines(found.changes, most),
-        *wording.ways(found, job.environment),
+        *wording.ways(found),
     ]
 
 

@@ -23,7 +23,11 @@ _MACHINES = {
     "osx-arm64": {"__unix": "0", "__archspec": "1 arm64", "__osx": "11.0"},
     "win-64": {"__win": "0", "__archspec": "1 x86_64", "__cuda": "11.4"},
 }
-_SYSTEMS = {"linux": ("linux", "Linux", "posix"), "osx": ("darwin", "Darwin", "posix"), "win": ("win32", "Windows", "nt")}
+_SYSTEMS = {
+    "linux": ("linux", "Linux", "posix"),
+    "osx": ("darwin", "Darwin", "posix"),
+    "win": ("win32", "Windows", "nt"),
+}
 _TIMESTAMP = 1577854800000  # of the packages that stand for a machine
 
 
@@ -61,9 +65,9 @@ def _specs(specification: Specification, platform: str) -> Iterator[dict[str, An
             "hash": None,
         }
     for line in specification.pip:
-        spec = None if line.startswith("-") else _pip_spec(line, specification.category)
-        if spec and _is_for(spec.get("markers", ""), platform):
-            yield spec
+        found = None if line.startswith("-") else _pip_spec(line, specification.category)
+        if found and _is_for(found.get("markers", ""), platform):
+            yield found
     if specification.has_pip:
         yield _versioned("pip", "conda", "main", "*")
 

@@ -44,7 +44,9 @@ def package_of(distribution: Distribution, environment: Environment) -> Package:
 
 def replaced(distributions: Iterable[Distribution], records: Iterable[Record]) -> list[tuple[Record, Distribution]]:
     """Return what conda installed and pip has replaced since, each with what is there now."""
-    owners = {canonicalize_name(info.partition("-")[0]): record for record in records for info in record.infos}
+    owners: dict[str, Record] = {
+        canonicalize_name(info.partition("-")[0]): record for record in records for info in record.infos
+    }
     return [(owners[each.key], each) for each in distributions if each.key in owners]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,12 +17,16 @@ from preflight.envlock.inventory import Inventory
 from preflight.envlock.lock import read_lock as read_conda_lock
 from preflight.envlock.model import Change, Package
 from preflight.envlock.pixi import read_pixi_lock
+from preflight.envlock.pylock import CREATED_BY, read_pylock
 from preflight.envlock.specification import Spec, is_met, read_specification
 from preflight.errors import UserError
+from preflight.system import git
 from preflight.system.locks import LockError, Pin, is_resolved, named_in, read_lock
 from preflight.system.packages import Installed, satisfies
 
 _YAML = (".yml", ".yaml")
+# What a new virtual environment begins with, and no lock of uv's names.
+_SEEDS = {"pip", "setuptools", "wheel"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +34,8 @@ class Drift:
     """What differs between a file and an environment.
 
     `is_record` tells a file that records what was installed from one that says what somebody wants; `is_whole` one that
-    names all that was. `places` has file and line of what is wanted, by name; `edited` the files of `edited` packages.
+    names all that was, `is_ours` one that preflight has written. `places` has file and line of what is wanted, by name;
+    `edited` the files of packages that were edited.
     """
 
     file: Path
@@ -37,6 +43,7 @@ class Drift:
     changes: tuple[Change, ...]
     is_record: bool = True
     is_whole: bool = False
+    is_ours: bool = False
     places: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     edited: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -125,10 +132,25 @@ def _from_conda_lock(file: Path, inventory: Inventory, root: Path, _installed: I
     _refuse_other_kind(file, inventory)
     told = {each.name: reason for each in inventory.pip if (reason := machine.told(each, root))}
     changes = _of_unlocked(lock.unlocked, told, inventory)
-    known = lock.unlocked.keys()
-    packages = [each for each in inventory.packages if each.manager != "pip" or each.name not in known]
+    packages = [*inventory.conda, *_lockable(inventory, lock.unlocked, root)]
     changes += changes_between(lock.packages(platform), packages)
-    return Drift(file=file, inventory=inventory, changes=tuple(changes), is_whole=True)
+    is_ours = str(lock.custom.get("generator", "")).startswith("preflight")
+    return Drift(file=file, inventory=inventory, changes=_sorted(changes), is_whole=True, is_ours=is_ours)
+
+
+def _lockable(inventory: Inventory, unlocked: Collection[str], root: Path) -> list[Package]:
+    """Return what pip installed without what no lock holds, and without the project itself."""
+    project = os.path.realpath(git.top_of(root) or root)
+    return [
+        each
+        for each in inventory.pip
+        if each.name not in unlocked
+        and not (each.editable and (os.path.realpath(each.source) + os.sep).startswith(project + os.sep))
+    ]
+
+
+def _sorted(changes: Iterable[Change]) -> tuple[Change, ...]:
+    return tuple(sorted(changes, key=lambda change: (change.manager, change.name)))
 
 
 def _of_unlocked(unlocked: Mapping[str, str], told: Mapping[str, str], inventory: Inventory) -> list[Change]:
@@ -148,16 +170,16 @@ def _of_unlocked(unlocked: Mapping[str, str], told: Mapping[str, str], inventory
     return found
 
 
-def _from_pixi(file: Path, inventory: Inventory, _root: Path, _installed: Installed) -> Drift:
+def _from_pixi(file: Path, inventory: Inventory, root: Path, _installed: Installed) -> Drift:
     _refuse_other_kind(file, inventory)
     environment = inventory.environment
     name = environment.prefix.name if environment.kind == "pixi" else "default"
     locked = read_pixi_lock(file, name, inventory.platform)
-    changes = changes_between(locked, [each for each in inventory.packages if not each.editable])
+    changes = changes_between(locked, [*inventory.conda, *_lockable(inventory, (), root)])
     return Drift(file=file, inventory=inventory, changes=tuple(changes), is_whole=True)
 
 
-def _from_specification(file: Path, inventory: Inventory, root: Path, installed: Installed) -> Drift:
+def _from_specification(file: Path, inventory: Inventory, _root: Path, installed: Installed) -> Drift:
     wanted = read_specification(file, inventory.platform)
     _refuse_other_kind(file, inventory)
     there = {each.name: each for each in inventory.conda}
@@ -193,6 +215,7 @@ def _from_pins(file: Path, inventory: Inventory, root: Path, installed: Installe
         is_record = is_resolved(file)
         is_whole = file.suffix in (".toml", ".lock")
         named = named_in(file) if is_whole else set()
+        unlocked, is_ours = _unlocked_in(file)
     except OSError as problem:
         raise UserError(f"the file cannot be read: {problem.strerror}", where=str(file)) from None
     except LockError as problem:
@@ -200,17 +223,36 @@ def _from_pins(file: Path, inventory: Inventory, root: Path, installed: Installe
         raise UserError(str(problem), where=where) from None
     changes = _of_pins(pins, inventory, installed)
     if is_whole:
-        known = named | {canonicalize_name(pin.requirement.name) for pin in pins}
-        packages = [each for each in inventory.pip if each.name not in known and not each.editable]
-        changes += changes_between([], packages)
-    places = {canonicalize_name(pin.requirement.name): (str(pin.file), pin.line) for pin in reversed(pins)}
+        told = {each.name: reason for each in inventory.pip if (reason := machine.told(each, root))}
+        changes += _of_unlocked(unlocked, told, inventory)
+        known = named | (set() if is_ours else _SEEDS)
+        changes += changes_between(
+            [], [each for each in _lockable(inventory, unlocked, root) if each.name not in known]
+        )
+    places: dict[str, tuple[str, int]] = {
+        canonicalize_name(pin.requirement.name): (str(pin.file), pin.line) for pin in reversed(pins)
+    }
     return Drift(
-        file=file, inventory=inventory, changes=tuple(changes), is_record=is_record, is_whole=is_whole, places=places
+        file=file,
+        inventory=inventory,
+        changes=tuple(changes),
+        is_record=is_record,
+        is_whole=is_whole,
+        is_ours=is_ours,
+        places=places,
     )
 
 
+def _unlocked_in(file: Path) -> tuple[dict[str, str], bool]:
+    """Return what a pylock.toml says that it could not hold, and whether preflight has written it."""
+    if file.suffix != ".toml":
+        return {}, False
+    _, unlocked, writer = read_pylock(file)
+    return unlocked, writer == CREATED_BY
+
+
 def _of_pins(pins: Iterable[Pin], inventory: Inventory, installed: Installed) -> list[Change]:
-    found = {}
+    found: dict[str, Change] = {}
     for pin in pins:
         name = canonicalize_name(pin.requirement.name)
         there = installed.get(name)

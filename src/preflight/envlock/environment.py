@@ -1,4 +1,4 @@
-"""The environment that is locked and checked: the job's, found without running anything of it, and why it is that one."""
+"""The environment that is locked and checked: the job's, found without running anything, and why it is that one."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def read_lock(file: Path, text: str | None = None) -> Lock:
     return Lock(file=file, metadata=metadata if isinstance(metadata, dict) else {}, entries=entries)
 
 
-def written(
+def written(  # noqa: PLR0913 - a lock has that many parts
     packages: Iterable[Package],
     platform: str,
     specification: Specification,
@@ -130,9 +130,7 @@ def _stale(
     before = [dict(entry) for entry in old.entries if entry["platform"] == platform]
     is_new = sorted(before, key=str) != sorted(map(dict, new), key=str)
     already = str(old.custom.get("stale", "")).split()
-    return [
-        each for each in others if is_new or each in already or hashes[each] != _hash(specification, each)
-    ]
+    return [each for each in others if is_new or each in already or hashes[each] != _hash(specification, each)]
 
 
 def _hash(specification: Specification, platform: str) -> str:

@@ -12,7 +12,7 @@ from preflight.system import git
 
 
 def told(package: Package, root: Path) -> str:
-    """Say what a package was installed from: `0.2 (editable ../proj at COMMIT, changed)`; empty where from elsewhere."""
+    """Return `0.2 (editable ../proj at COMMIT, changed)` for what was installed from here, nothing for all else."""
     if package.url.startswith("file:"):
         return f"{package.version} (installed from the local file {file_name(package.url)})"
     if package.url or not package.source:

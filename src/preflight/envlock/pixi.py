@@ -48,15 +48,15 @@ def _address(entry: Mapping[str, Any]) -> str:
 
 def _package(entry: Mapping[str, Any]) -> Package | None:
     url = _address(entry)
-    digests = {name: str(entry.get(name) or "") for name in ("md5", "sha256")}
+    md5, sha256 = (str(entry.get(name) or "") for name in ("md5", "sha256"))
     if "conda" in entry or entry.get("kind") == "conda":
         name, version, build = _parts(url)
-        named = str(entry.get("name") or name), str(entry.get("version") or version)
-        return Package(name=named[0], version=named[1], manager="conda", build=build, url=url, **digests)
+        name, version = str(entry.get("name") or name), str(entry.get("version") or version)
+        return Package(name=name, version=version, manager="conda", build=build, url=url, md5=md5, sha256=sha256)
     if "version" not in entry or "://" not in url:
         return None
     name = canonicalize_name(str(entry.get("name") or file_name(url).partition("-")[0]))
-    return Package(name=name, version=str(entry["version"]), manager="pip", url=url, **digests)
+    return Package(name=name, version=str(entry["version"]), manager="pip", url=url, md5=md5, sha256=sha256)
 
 
 def _parts(url: str) -> tuple[str, str, str]:

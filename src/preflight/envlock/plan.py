@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import preflight
 from preflight.envlock import lock, provenance, pylock
 from preflight.envlock.drift import changes_between
 from preflight.envlock.environment import Environment
@@ -30,7 +29,8 @@ _FOREIGN = {"uv.lock": "uv lock", "pixi.lock": "pixi lock"}
 class Plan:
     """What is to be written: `files` that differ from what is there; `changes` since the lock that is there.
 
-    `every` are the files, those that are right already too; `platform` is conda's name of it; `unlocked` are packages that no lock can hold, with the reason; `notes` what else somebody should know.
+    `every` are the files, those that are right already too; `platform` is conda's name of it; `unlocked` are packages
+    that no lock can hold, with the reason; `notes` what else somebody should know.
     """
 
     lock: Path
@@ -55,7 +55,9 @@ def plan(inventory: Inventory, root: Path, *, offline: bool = False) -> Plan:
 
 def lock_of(environment: Environment, root: Path) -> Path | None:
     """Return the file in `root` that an environment is compared with, None where there is none."""
-    names = [CONDA_LOCK, "pixi.lock", SPECIFICATION] if environment.is_conda else [PYLOCK, "uv.lock", "requirements.txt"]
+    names = (
+        [CONDA_LOCK, "pixi.lock", SPECIFICATION] if environment.is_conda else [PYLOCK, "uv.lock", "requirements.txt"]
+    )
     if environment.kind == "pixi":
         names = ["pixi.lock", CONDA_LOCK, SPECIFICATION]
     return next((root / name for name in names if (root / name).is_file()), None)
@@ -69,7 +71,9 @@ def refuse_other_name(environment: Environment, root: Path) -> None:
     wanted = read_specification(file, "").name
     if wanted and wanted != environment.name:
         message = f"the file is for the environment {wanted}, and {environment.prefix} is found: {environment.why}"
-        fix = f"Activate {wanted}, or say that this one is meant:\n    preflight env check --prefix {environment.prefix}"
+        fix = (
+            f"Activate {wanted}, or say that this one is meant:\n    preflight env check --prefix {environment.prefix}"
+        )
         raise UserError(message, where=str(file), fix=fix)
 
 
@@ -97,7 +101,7 @@ def _of_conda(inventory: Inventory, root: Path, *, offline: bool) -> Plan:
     specification = read_specification(wanted, platform, text)
     packages = (*inventory.conda, *found.packages)
     custom = {
-        "generator": f"preflight {preflight.__version__}",
+        "generator": "preflight",
         "python": inventory.environment.python_version,
         "unlocked": "; ".join(f"{name} {reason}" for name, reason in found.unlocked.items()),
     }

@@ -121,7 +121,7 @@ def _listed(root: Path) -> dict[str, list[File]]:
 def _files_in(package: dict[str, Any]) -> Iterator[File]:
     """Yield the files of a package of pylock.toml, or of uv.lock, which writes `hash = "sha256:…"`."""
     wheels = [_with_hashes(each) for each in package.get("wheels", ())]
-    sources = {key: _with_hashes(package[key]) for key in ("sdist", "archive") if key in package}
+    sources: dict[str, Any] = {key: _with_hashes(package[key]) for key in ("sdist", "archive") if key in package}
     yield from (file for file in files_of({"wheels": wheels, **sources}) if file.url)
 
 

@@ -47,9 +47,9 @@ def read_pylock(file: Path, text: str | None = None) -> tuple[list[Package], dic
         raise UserError(f"the file cannot be read: {problem.strerror}", where=str(file)) from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
         raise UserError(f"this is not TOML: {problem}", where=str(file)) from None
-    version = str(document.get("lock-version", ""))
+    version = str(document.get("lock-version", "1.0"))
     if version.partition(".")[0] != "1":
-        message = f"version {version or 'nothing'} of this format is not known, wanted 1.0"
+        message = f"version {version} of this format is not known, wanted 1.0"
         raise UserError(message, where=f"{file}: lock-version", fix="Update preflight")
     tool = document.get("tool", {}).get("preflight", {})
     entries = [each for each in document.get("packages", ()) if "name" in each and "version" in each]

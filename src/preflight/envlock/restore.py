@@ -71,7 +71,9 @@ def _restore_conda(packages: Sequence[Package], inventory: Inventory) -> None:
     try:
         asyncio.run(rattler.install(records, prefix, reinstall_packages=again, show_progress=False))
     except Exception as problem:  # noqa: BLE001 - whatever rattler raises, its text is what there is to say
-        raise UserError(f"conda's packages cannot be installed: {_first_line(str(problem))}", where=str(prefix)) from None
+        raise UserError(
+            f"conda's packages cannot be installed: {_first_line(str(problem))}", where=str(prefix)
+        ) from None
 
 
 def _refuse_tampered(package: Package) -> None:

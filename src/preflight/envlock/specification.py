@@ -39,7 +39,7 @@ class Spec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Specification:
-    """An environment.yml, for one platform where it tells them apart; `pip` are its requirements as they stand there."""
+    """An environment.yml as it is for one platform; `pip` are its requirements as they stand there."""
 
     file: Path
     name: str = ""

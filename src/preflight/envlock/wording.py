@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from preflight.envlock.environment import Environment
 from preflight.envlock.model import Change, Package
 from preflight.phrases import counted, in_a_row
+from preflight.system.packages import install_command
 
 if TYPE_CHECKING:
     from preflight.envlock.drift import Drift
@@ -44,30 +44,40 @@ def short(change: Change) -> str:
     return f"{change.name} {after.version} (wanted {_version(before)})"
 
 
-def ways(found: Drift, environment: Environment) -> list[str]:
-    """Return the command that goes back to the lock, and the one that records the present."""
-    return [f"  back    {go_back(found, environment)}", *(f"  record  {line}" for line in record(found))]
+def ways(found: Drift) -> list[str]:
+    """Return the lines with the command that goes back to the lock, and the one that records the present."""
+    return [f"  back    {go_back(found)}", *(f"  record  {line}" for line in record(found))]
 
 
-def go_back(found: Drift, environment: Environment) -> str:
+def go_back(found: Drift, installer: str = "pip") -> str:
     """Return the command that installs what the file says."""
-    file, prefix = str(found.file), str(environment.prefix)
-    by_name = {
-        "uv.lock": ["uv", "sync", "--frozen", "--project", str(found.file.parent)],
-        "pixi.lock": ["pixi", "install", "--frozen", "--manifest-path", str(found.file.parent)],
-    }
-    if found.file.name in by_name:
-        return shlex.join(by_name[found.file.name])
-    if found.file.suffix in (".yml", ".yaml") and not found.is_record:
-        return shlex.join(["conda", "env", "update", "--prefix", prefix, "--file", file])
-    if found.file.suffix == ".txt":
-        return shlex.join([environment.python, "-m", "pip", "install", "-r", file])
-    return shlex.join(["preflight", "env", "restore", "--prefix", prefix])
+    file, environment = found.file, found.inventory.environment
+    prefix = ["--prefix", str(environment.prefix)]
+    if file.name == "uv.lock":
+        return shlex.join(["uv", "sync", "--frozen", "--inexact", "--project", str(file.parent)])
+    if file.name == "pixi.lock":
+        return shlex.join(["pixi", "install", "--frozen", "--manifest-path", str(file.parent)])
+    if found.is_ours:
+        return shlex.join(["preflight", "env", "restore", *prefix])
+    if file.suffix in (".yml", ".yaml"):
+        words = ["conda-lock", "install", *prefix] if found.is_record else ["conda", "env", "update", *prefix, "--file"]
+        return shlex.join([*words, str(file)])
+    wanted = ["-r", str(file)]
+    if file.suffix == ".toml" or installer == "conda":
+        before = [change.before for change in found.wrong if change.before]
+        wanted = [requirement(package) for package in before]
+    return install_command(wanted, installer, str(environment.prefix), environment.python)
+
+
+def requirement(package: Package) -> str:
+    """Return `numpy==1.26.4`, or `numpy>=1` where the file is not as exact."""
+    version = package.version
+    return package.name + (f"=={version}" if version and version[0].isalnum() else version)
 
 
 def record(found: Drift) -> list[str]:
     """Return the command that writes what is installed into the lock, none where preflight does not write it."""
-    if found.file.name in ("conda-lock.yml", "pylock.toml"):
+    if found.file.name == "conda-lock.yml" or found.is_ours:
         return [shlex.join(["preflight", "env", "commit", "--prefix", str(found.inventory.environment.prefix)])]
     return []
 
@@ -101,4 +111,6 @@ def _version(package: Package | None) -> str:
 
 
 def _source(package: Package) -> str:
-    return package.source or package.url or (f"a file with the SHA-256 {package.sha256}" if package.sha256 else "an index")
+    return (
+        package.source or package.url or (f"a file with the SHA-256 {package.sha256}" if package.sha256 else "an index")
+    )

@@ -82,9 +82,7 @@ def named_in(file: Path) -> set[str]:
     return {canonicalize_name(each["name"]) for each in packages}
 
 
-def _requirements(
-    file: Path, values: Mapping[str, str], *, needed: bool, within: tuple[Path, ...]
-) -> Iterator[Pin]:
+def _requirements(file: Path, values: Mapping[str, str], *, needed: bool, within: tuple[Path, ...]) -> Iterator[Pin]:
     if file in within:
         raise LockError("the file includes itself", file)
     for number, line in _logical_lines(file):

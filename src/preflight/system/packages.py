@@ -280,17 +280,18 @@ def distribution_name(module: str) -> str:
     return _DISTRIBUTIONS.get(module) or _DISTRIBUTIONS.get(top) or top.replace("_", "-")
 
 
-def install_command(requirements: Sequence[str], installer: str) -> str:
-    """Return the command that installs `requirements` into the environment of this interpreter."""
+def install_command(requirements: Sequence[str], installer: str, prefix: str = sys.prefix, python: str = "") -> str:
+    """Return the command that installs `requirements` into an environment, by default that of this interpreter."""
     import shlex
     import shutil
 
+    python = python or sys.executable
     if installer == "uv" and shutil.which("uv"):
-        command = ["uv", "pip", "install", "--python", sys.executable]
+        command = ["uv", "pip", "install", "--python", python]
     elif installer == "conda" and shutil.which("conda"):
-        command = ["conda", "install", "--prefix", sys.prefix, "--channel", "conda-forge"]
+        command = ["conda", "install", "--prefix", prefix, "--channel", "conda-forge"]
     else:
-        command = [sys.executable, "-m", "pip", "install"]
+        command = [python, "-m", "pip", "install"]
     return shlex.join([*command, *requirements])
 
 
