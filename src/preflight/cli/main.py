@@ -14,6 +14,7 @@ COMMANDS = {
     "explain": "print the page of a check or of a finding",
     "show": "show a stored report again",
     "data": "write the checksums of a folder, and verify them",
+    "env": "lock what is installed, and tell whether it still is that",
 }
 
 USAGE = """\

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from preflight.envlock.model import Change, Package
 from preflight.envlock.specification import read_specification
 from preflight.errors import UserError
 from preflight.phrases import counted, in_a_row
+from preflight.system import git
 
 CONDA_LOCK = "conda-lock.yml"
 SPECIFICATION = "environment.yml"
@@ -28,10 +30,12 @@ _FOREIGN = {"uv.lock": "uv lock", "pixi.lock": "pixi lock"}
 class Plan:
     """What is to be written: `files` that differ from what is there; `changes` since the lock that is there.
 
-    `unlocked` are packages that no lock can hold, with the reason; `notes` what else somebody should know.
+    `every` are the files, those that are right already too; `platform` is conda's name of it; `unlocked` are packages that no lock can hold, with the reason; `notes` what else somebody should know.
     """
 
     lock: Path
+    every: Sequence[Path]
+    platform: str
     files: Mapping[Path, bytes]
     changes: Sequence[Change]
     packages: Sequence[Package]
@@ -69,6 +73,17 @@ def refuse_other_name(environment: Environment, root: Path) -> None:
         raise UserError(message, where=str(file), fix=fix)
 
 
+def changes_since_commit(found: Plan, root: Path) -> list[Change]:
+    """Return what differs between the lock that git has last and what is installed; everything where it has none."""
+    try:
+        text = git.ask(root, "show", f"HEAD:./{os.path.relpath(found.lock, root)}")
+    except git.GitError:
+        return changes_between([], found.packages)
+    if found.lock.suffix == ".toml":
+        return changes_between(pylock.read_pylock(found.lock, text)[0], found.packages)
+    return changes_between(lock.read_lock(found.lock, text).packages(found.platform), found.packages)
+
+
 def _of_conda(inventory: Inventory, root: Path, *, offline: bool) -> Plan:
     _refuse_foreign(root, "pixi.lock", inventory)
     _refuse_without_pip(inventory)
@@ -89,6 +104,8 @@ def _of_conda(inventory: Inventory, root: Path, *, offline: bool) -> Plan:
     written = lock.written(packages, platform, specification, file=target, old=old, custom=custom)
     return Plan(
         lock=target,
+        every=(wanted, target),
+        platform=platform,
         files=_differing({wanted: specification.text, target: written}),
         changes=changes_between(known, packages),
         packages=packages,
@@ -108,6 +125,8 @@ def _of_venv(inventory: Inventory, root: Path, *, offline: bool) -> Plan:
     written = pylock.written(found.packages, found.unlocked, inventory.environment.python_version)
     return Plan(
         lock=target,
+        every=(target,),
+        platform=inventory.platform,
         files=_differing({target: written}),
         changes=changes_between(known, found.packages),
         packages=found.packages,

@@ -36,13 +36,13 @@ def written(packages: Iterable[Package], unlocked: Mapping[str, str], python: st
     return _HEADER + "\n".join(lines) + "\n"
 
 
-def read_pylock(file: Path) -> tuple[list[Package], dict[str, str], str]:
+def read_pylock(file: Path, text: str | None = None) -> tuple[list[Package], dict[str, str], str]:
     """Return the packages of a lock that preflight wrote, what it could not lock, and who wrote it.
 
     Raises UserError where the file cannot be read or understood.
     """
     try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
+        document = tomllib.loads(file.read_text(encoding="utf-8") if text is None else text)
     except OSError as problem:
         raise UserError(f"the file cannot be read: {problem.strerror}", where=str(file)) from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
