@@ -21,7 +21,8 @@ COMMIT = """
 from pathlib import Path
 from preflight.envlock import commit
 commit._BUSY = 0
-print(commit.commit(Path(), {Path(name): f"{name} new\\n".encode() for name in ("environment.yml", "conda-lock.yml")}, []))
+files = {Path(name): f"{name} new\\n".encode() for name in ("environment.yml", "conda-lock.yml")}
+print(commit.commit(Path(), files, []))
 """
 WRITE = """
 from pathlib import Path
