@@ -11,7 +11,6 @@ from pathlib import Path
 from preflight import config as configuration
 from preflight.cli import options
 from preflight.envlock.environment import Environment, find
-from preflight.errors import UserError
 from preflight.phrases import shown
 from preflight.reports.text import visible
 
@@ -79,7 +78,7 @@ def main(argv: Sequence[str]) -> int:
         return IN_SYNC
     environment = find(config.root, prefix=arguments.prefix, python=config.python)
     if arguments.prefix is None and not config.python:
-        from preflight.envlock.plan import refuse_other_name
+        from preflight.envlock.project import refuse_other_name
 
         refuse_other_name(environment, config.root)
     named = config.packages.lock if config.packages else ()
@@ -95,7 +94,8 @@ def _check(job: Job) -> int:
 
     locks = _locks(job)
     is_plain = job.arguments.action == "check" and not job.arguments.deep
-    if is_plain and all(fingerprint.unchanged(job.environment.prefix, lock) for lock in locks):
+    seen = fingerprint.fingerprint(job.environment.prefix)
+    if is_plain and all(fingerprint.unchanged(seen, lock) for lock in locks):
         return _tell_in_sync(job, locks)
     from preflight.envlock.drift import drift
     from preflight.envlock.inventory import Inventory
@@ -104,7 +104,7 @@ def _check(job: Job) -> int:
     found = [drift(lock, inventory, job.root, deep=job.arguments.deep) for lock in locks]
     for each in found:
         if not each.changes and is_plain:
-            fingerprint.remember(job.environment.prefix, each.file)
+            fingerprint.remember(seen, each.file)
     if not any(each.changes for each in found):
         return _tell_in_sync(job, locks)
     if job.is_json:
@@ -166,16 +166,9 @@ def _plan(job: Job) -> Plan:
 
 
 def _locks(job: Job) -> list[Path]:
-    from preflight.envlock.plan import lock_of
+    from preflight.envlock.project import lock_of
 
-    if job.locks:
-        return list(job.locks)
-    lock = lock_of(job.environment, job.root)
-    if lock is None:
-        raise UserError(
-            f"there is no lock in {job.root} for {job.environment.told}", fix="Write one:\n    preflight env lock"
-        )
-    return [lock]
+    return list(job.locks) or [lock_of(job.environment, job.root)]
 
 
 def _tell_in_sync(job: Job, locks: Sequence[Path]) -> int:

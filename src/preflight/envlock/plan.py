@@ -9,18 +9,15 @@ from pathlib import Path
 
 from preflight.envlock import lock, provenance, pylock
 from preflight.envlock.drift import changes_between
-from preflight.envlock.environment import Environment
 from preflight.envlock.intended import first_specification
 from preflight.envlock.inventory import Inventory
 from preflight.envlock.model import Change, Package
+from preflight.envlock.project import CONDA_LOCK, PYLOCK, SPECIFICATION
 from preflight.envlock.specification import read_specification
 from preflight.errors import UserError
 from preflight.phrases import counted, in_a_row
 from preflight.system import git
 
-CONDA_LOCK = "conda-lock.yml"
-SPECIFICATION = "environment.yml"
-PYLOCK = "pylock.toml"
 # What another tool writes, and how.
 _FOREIGN = {"uv.lock": "uv lock", "pixi.lock": "pixi lock"}
 
@@ -51,30 +48,6 @@ def plan(inventory: Inventory, root: Path, *, offline: bool = False) -> Plan:
     if inventory.environment.is_conda:
         return _of_conda(inventory, root, offline=offline)
     return _of_venv(inventory, root, offline=offline)
-
-
-def lock_of(environment: Environment, root: Path) -> Path | None:
-    """Return the file in `root` that an environment is compared with, None where there is none."""
-    names = (
-        [CONDA_LOCK, "pixi.lock", SPECIFICATION] if environment.is_conda else [PYLOCK, "uv.lock", "requirements.txt"]
-    )
-    if environment.kind == "pixi":
-        names = ["pixi.lock", CONDA_LOCK, SPECIFICATION]
-    return next((root / name for name in names if (root / name).is_file()), None)
-
-
-def refuse_other_name(environment: Environment, root: Path) -> None:
-    """Raise UserError where environment.yml is for an environment of another name than the one that was found."""
-    file = root / SPECIFICATION
-    if environment.kind != "conda" or not file.is_file():
-        return
-    wanted = read_specification(file, "").name
-    if wanted and wanted != environment.name:
-        message = f"the file is for the environment {wanted}, and {environment.prefix} is found: {environment.why}"
-        fix = (
-            f"Activate {wanted}, or say that this one is meant:\n    preflight env check --prefix {environment.prefix}"
-        )
-        raise UserError(message, where=str(file), fix=fix)
 
 
 def changes_since_commit(found: Plan, root: Path) -> list[Change]:
