@@ -104,14 +104,12 @@ def _difference(old: Package | None, new: Package | None) -> str:
         return "extra" if old is None else "missing"
     if old.version != new.version:
         return "version"
-    for one, other in ((old.sha256, new.sha256), (old.md5, new.md5)):
-        if one and other and one == other:
-            return ""
+    digests = [(one, other) for one, other in ((old.sha256, new.sha256), (old.md5, new.md5)) if one and other]
+    if digests and digests[0][0] == digests[0][1]:
+        return ""
     if old.build and new.build and old.build != new.build:
         return "build"
-    if any(one and other for one, other in ((old.sha256, new.sha256), (old.md5, new.md5))):
-        return "source"
-    return "source" if old.source != new.source else ""
+    return "source" if digests or old.source != new.source else ""
 
 
 def _reader(file: Path) -> Callable[[Path, Inventory, Path, Installed], Drift]:

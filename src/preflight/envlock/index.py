@@ -38,8 +38,11 @@ def offered(indexes: Sequence[str], wanted: Mapping[str, str], certificates: str
     def files(project: tuple[str, str]) -> list[File]:
         return [file for url in indexes for file in client.files(url, *project)]
 
-    with ThreadPoolExecutor(min(THREADS, len(wanted) or 1)) as pool:
-        return dict(zip(wanted, pool.map(files, wanted.items()), strict=True))
+    try:
+        with ThreadPoolExecutor(min(THREADS, len(wanted) or 1)) as pool:
+            return dict(zip(wanted, pool.map(files, wanted.items()), strict=True))
+    finally:
+        client.close()
 
 
 class _Client:
@@ -47,6 +50,7 @@ class _Client:
 
     def __init__(self, certificates: str) -> None:
         self._kept = threading.local()
+        self._opened: list[HTTPConnection] = []
         usable = certificates if os.path.exists(certificates) else None
         self._context = ssl.create_default_context(cafile=usable)
 
@@ -60,6 +64,11 @@ class _Client:
             return list(_from_json(body, url, version) if "json" in kind else _from_html(body, url, version))
         except (ValueError, KeyError, TypeError, AttributeError):
             return []
+
+    def close(self) -> None:
+        """Close every connection."""
+        for connection in self._opened:
+            connection.close()
 
     def _page(self, url: str) -> tuple[str, str, bytes]:
         login = _login(url)
@@ -105,6 +114,7 @@ class _Client:
         whole = f"{key}{parts.path}" if proxy and parts.scheme == "http" else ""
         if key not in self._kept.__dict__:
             self._kept.__dict__[key] = self._connected(parts.scheme, host, proxy)
+            self._opened.append(self._kept.__dict__[key])
         connection: HTTPConnection = self._kept.__dict__[key]
         return connection, whole
 

@@ -35,7 +35,10 @@ def restore(lock: Path, environment: Environment, root: Path) -> list[str]:
     inventory = Inventory.of(environment)
     before = [change for change in drift(lock, inventory, root).changes if _can_be_undone(change)]
     if any(change.manager == "conda" for change in before):
-        _restore_conda(read_lock(lock).packages(inventory.platform), inventory)
+        locked = read_lock(lock).packages(inventory.platform)
+        _restore_conda([package for package in locked if package.manager == "conda"], inventory)
+        # What a new Python brings is not known of the environment as it was.
+        environment = Environment(environment.prefix, environment.why)
         inventory = Inventory.of(environment)
     pip = [each for each in drift(lock, inventory, root).changes if each.manager == "pip" and _can_be_undone(each)]
     if pip:
