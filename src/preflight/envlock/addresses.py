@@ -24,6 +24,22 @@ def without_credentials(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc if is_account else host, path, "", _harmless(parts.fragment)))
 
 
+def with_variables(url: str) -> str:
+    """Return a channel's URL with `${NAME}` where it names an environment variable, and no credentials in clear."""
+    braced = re.sub(r"\$(\w+)", r"${\1}", url)
+    parts = urlsplit(braced)
+    login, separator, host = parts.netloc.rpartition("@")
+    if not re.fullmatch(r"\$\{\w+\}(:\$\{\w+\})?", login):
+        login, separator = "", ""
+    path = re.sub(r"/t/(?!\$\{\w+\}(?:/|$))[^/]+(?=/|$)", "", parts.path)
+    return urlunsplit((parts.scheme, f"{login}{separator}{host}", path, "", "")) if parts.scheme else braced
+
+
+def variables(url: str) -> list[str]:
+    """Return the environment variables that a channel's URL names."""
+    return sorted(set(re.findall(r"\$\{(\w+)\}", url)))
+
+
 def _harmless(fragment: str) -> str:
     """Return those parts of a fragment that say how to install (`subdirectory=`, `egg=`)."""
     return "&".join(part for part in fragment.split("&") if part.startswith(("subdirectory=", "egg=")))

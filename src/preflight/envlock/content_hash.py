@@ -12,6 +12,7 @@ from packaging.markers import InvalidMarker, Marker
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from preflight.envlock.addresses import variables, with_variables
 from preflight.envlock.specification import Specification
 
 # What conda-lock takes every machine of a platform to have.
@@ -33,23 +34,23 @@ _TIMESTAMP = 1577854800000  # of the packages that stand for a machine
 
 def content_hash(specification: Specification, platform: str) -> str:
     """Return the hash that conda-lock gives the file for a platform."""
+    # Of two lines for one package the later one counts.
+    unique = {(spec["manager"], spec["name"]): spec for spec in _specs(specification, platform)}
     content: dict[str, Any] = {
         "channels": [_channel(channel) for channel in specification.channels if channel != "nodefaults"],
-        "specs": sorted(_specs(specification, platform), key=lambda spec: (spec["manager"], spec["name"])),
+        "specs": [unique[key] for key in sorted(unique)],
         "virtual_package_hash": {"noarch": _repository("noarch"), platform: _repository(platform)},
     }
     if specification.repositories:
-        content["pip_repositories"] = [_channel(url) for url in specification.repositories]
+        content["pip_repositories"] = [
+            json.dumps({"url": url}, separators=(",", ":")) for url in specification.repositories
+        ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def used_variables(url: str) -> list[str]:
-    """Return the environment variables that stand in a URL, by name."""
-    return sorted(set(re.findall(r"\$\{?(\w+)\}?", url))) if "://" in url else []
-
-
 def _channel(url: str) -> str:
-    return json.dumps({"url": url, "used_env_vars": used_variables(url)}, separators=(",", ":"))
+    kept = with_variables(url)
+    return json.dumps({"url": kept, "used_env_vars": variables(kept)}, separators=(",", ":"))
 
 
 def _specs(specification: Specification, platform: str) -> Iterator[dict[str, Any]]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from preflight.envlock.addresses import build_of, without_credentials
-from preflight.envlock.content_hash import content_hash, used_variables
+from preflight.envlock.addresses import build_of, variables, with_variables
+from preflight.envlock.content_hash import content_hash
 from preflight.envlock.document import Document, dump
 from preflight.envlock.model import Package
 from preflight.envlock.specification import Specification, read_specification
@@ -104,7 +104,7 @@ def written(  # noqa: PLR0913 - a lock has that many parts
         "metadata": {
             "content_hash": hashes,
             "channels": [
-                {"url": without_credentials(channel), "used_env_vars": used_variables(channel)}
+                {"url": with_variables(channel), "used_env_vars": variables(with_variables(channel))}
                 for channel in specification.channels
                 if channel != "nodefaults"
             ],
