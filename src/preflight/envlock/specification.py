@@ -118,7 +118,7 @@ def _version_and_build(text: str) -> tuple[str, str]:
     if exact:
         return exact[1], exact[2]
     if build:
-        return version.removeprefix("=" if not version.startswith("==") else "=="), build
+        return version.removeprefix("=" if not version.startswith("==") else "=="), build.strip()
     if version.startswith("=="):
         return version[2:], ""
     if re.fullmatch(r"=[^=<>!~,|]+", version):
@@ -148,10 +148,11 @@ def _list(document: Document, key: str) -> list[Any]:
 
 def _selected(text: str, platform: str) -> str:
     """Return the text without the lines that a comment such as `# [osx]` keeps for another platform."""
-    return "\n".join(line if _is_for(line, platform) else "" for line in text.splitlines())
+    return "\n".join(line if is_for(line, platform) else "" for line in text.splitlines())
 
 
-def _is_for(line: str, platform: str) -> bool:
+def is_for(line: str, platform: str) -> bool:
+    """Say whether a line counts on a platform: a comment such as `# [osx]` keeps it for another."""
     found = None if line.lstrip().startswith("#") else _SELECTOR.match(line)
     return found is None or found[2] in _PLATFORMS.get(platform, {found[2]})
 
