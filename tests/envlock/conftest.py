@@ -91,6 +91,12 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def install(conda: ModuleType, channel: Path) -> Callable[..., None]:
+    """Return `install(prefix, *specs)`, which makes conda's part of a prefix what is asked for."""
+    return lambda prefix, *specs: conda.install(channel, prefix, *specs)
+
+
+@pytest.fixture
 def pip() -> Callable[..., None]:
     """Return `pip(prefix, *words)`, which runs the pip of an environment."""
 
