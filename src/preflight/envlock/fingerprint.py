@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import preflight
 from preflight import writing
 from preflight.system import git
 
@@ -84,7 +83,7 @@ def remember(seen: Fingerprint, lock: Path) -> None:
 
 def _state(seen: Fingerprint, lock: Path) -> list[object]:
     digest = hashlib.blake2b(lock.read_bytes(), digest_size=32).hexdigest()
-    return [_VERSION, preflight.__version__, seen.prefix, os.path.realpath(lock), seen.digest, digest]
+    return [_VERSION, seen.prefix, os.path.realpath(lock), seen.digest, digest]
 
 
 def _file(seen: Fingerprint, lock: Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 from preflight.envlock.addresses import channel_of
@@ -45,18 +44,24 @@ def channels(inventory: Inventory) -> list[str]:
     return [channel for channel, _ in counts.most_common() if channel]
 
 
-def conda_wanted(inventory: Inventory) -> list[str]:
-    """Return what somebody asked conda for; where nobody kept that, what no other package needs."""
+def asked_of_conda(inventory: Inventory) -> list[str]:
+    """Return what somebody asked conda for, by name, Python first; nothing where nobody kept it."""
     asked = requested_specs(inventory.environment.prefix, inventory.records)
     there = {package.name: package for package in inventory.conda}
+    if asked.get("python") == "python":
+        asked["python"] = _series(there["python"])
+    return [_written(spec) for _, spec in sorted(asked.items(), key=lambda item: (item[0] != "python", item[0]))]
+
+
+def conda_wanted(inventory: Inventory) -> list[str]:
+    """Return what somebody asked conda for, with Python; where nobody kept it, what no other package needs."""
+    there = {package.name: package for package in inventory.conda}
+    asked = asked_of_conda(inventory)
     if not asked:
         needed = {name for package in inventory.conda for name in package.dependencies}
-        asked = {name: name for name in there if name not in needed}
-    if "python" in there:
-        asked.setdefault("python", "python")
-        if asked["python"] == "python":
-            asked["python"] = _series(there["python"])
-    return [_written(spec) for _, spec in sorted(asked.items(), key=lambda item: (item[0] != "python", item[0]))]
+        asked = sorted(name for name in there if name not in needed and name != "python")
+    has_python = any(spec.name == "python" for line in asked if (spec := parse_spec(line)))
+    return [*([] if has_python or "python" not in there else [_series(there["python"])]), *asked]
 
 
 def pip_wanted(inventory: Inventory, root: Path) -> list[str]:
@@ -88,8 +93,3 @@ def _written(spec: str) -> str:
         return spec
     name = spec.rpartition("::")[2]
     return f"{found.name}={found.version}" if found.build and found.version not in ("", "*") else name
-
-
-def names(lines: Sequence[str]) -> set[str]:
-    """Return the names that specifications are for."""
-    return {spec.name for line in lines if (spec := parse_spec(line))}

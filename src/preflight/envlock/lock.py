@@ -128,7 +128,7 @@ def _stale(
     if old is None or not others:
         return []
     before = [dict(entry) for entry in old.entries if entry["platform"] == platform]
-    is_new = sorted(before, key=str) != sorted(map(dict, new), key=str)
+    is_new = bool(before) and sorted(before, key=str) != sorted(map(dict, new), key=str)
     already = str(old.custom.get("stale", "")).split()
     return [each for each in others if is_new or each in already or hashes[each] != _hash(specification, each)]
 

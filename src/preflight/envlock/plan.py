@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from preflight.config.document import read_text
 from preflight.envlock import lock, provenance, pylock
 from preflight.envlock.drift import changes_between
-from preflight.envlock.intended import first_specification
+from preflight.envlock.intended import asked_of_conda, first_specification, pip_wanted
+from preflight.envlock.intent import Present, edit
 from preflight.envlock.inventory import Inventory
 from preflight.envlock.model import Change, Package
 from preflight.envlock.project import CONDA_LOCK, PYLOCK, SPECIFICATION
@@ -70,7 +72,7 @@ def _of_conda(inventory: Inventory, root: Path, *, offline: bool) -> Plan:
     known = old.packages(platform) if old else []
     found = provenance.find(inventory, known, root, hopeless=old.unlocked if old else None, offline=offline)
     _refuse_without_md5(inventory)
-    text = None if wanted.is_file() else first_specification(inventory, root)
+    text = _wanted(wanted, inventory, root) if wanted.is_file() else first_specification(inventory, root)
     specification = read_specification(wanted, platform, text)
     packages = (*inventory.conda, *found.packages)
     custom = {
@@ -89,6 +91,18 @@ def _of_conda(inventory: Inventory, root: Path, *, offline: bool) -> Plan:
         unlocked=found.unlocked,
         notes=_notes(inventory),
     )
+
+
+def _wanted(file: Path, inventory: Inventory, root: Path) -> str:
+    """Return what environment.yml says, where it is wrong put right, with what somebody has asked for since."""
+    present = Present(
+        packages=inventory.packages,
+        platform=inventory.platform,
+        conda=asked_of_conda(inventory),
+        pip=[line for line in pip_wanted(inventory, root) if not line.startswith(("-e ", "."))],
+        markers=inventory.environment.markers,
+    )
+    return edit(read_text(file), present, file)
 
 
 def _of_venv(inventory: Inventory, root: Path, *, offline: bool) -> Plan:
