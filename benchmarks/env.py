@@ -51,9 +51,7 @@ def write_environment(prefix: Path) -> None:
         name = name_of(number)
         info = prefix / SITE / f"{name.replace('-', '_')}-1.{number}.dist-info"
         info.mkdir()
-        requires = "".join(
-            f"Requires-Dist: {name_of(other)}>=1\n" for other in range(number % 7 and number - 1, number)
-        )
+        requires = "".join(f"Requires-Dist: {name_of(other)}>=1\n" for other in range(number - number % 13, number))
         (info / "METADATA").write_text(metadata_of(name, f"1.{number}", requires))
         (info / "WHEEL").write_text("Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         (info / "INSTALLER").write_text("pip\n")
