@@ -1,9 +1,11 @@
 """What the tests of the locks share: a package index on this machine, and a conda prefix with pip in it."""
 
+import ensurepip
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +25,7 @@ def wheels(load_world: Callable[[str], ModuleType], tmp_path_factory: pytest.Tem
         wheel(folder, "gadget", version, "widget>=1", 'other-part; extra == "all"')
     wheel(folder, "widget", "1.2")
     wheel(folder, "Show", "5.1")
+    shutil.copy(next(Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl")), folder)
     return folder
 
 
@@ -74,10 +77,12 @@ def mixed(mixed_once: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def virtual(tmp_path: Path) -> Path:
+def virtual(tmp_path: Path, wheels: Path) -> Path:
     """A virtual environment with pip."""
     folder = tmp_path / "venv"
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    with zipfile.ZipFile(next(wheels.glob("pip-*.whl"))) as archive:
+        archive.extractall(next(folder.glob("lib/python3.*/site-packages")))
     return folder
 
 
@@ -88,6 +93,12 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture
+def install(conda: ModuleType, channel: Path) -> Callable[..., None]:
+    """Return `install(prefix, *specs)`, which makes conda's part of a prefix what is asked for."""
+    return lambda prefix, *specs: conda.install(channel, prefix, *specs)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from preflight.envlock.restore import restore
 from preflight.errors import UserError
 
 Inventories = Callable[[Path], Inventory]
+Run = Callable[..., None]
 
 
 def lock(inventory: Inventory, root: Path, **how: bool) -> Plan:
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("index")
 
 
 def test_lock_restore_lock_gives_the_same_bytes(
-    mixed: Path, root: Path, inventory_of: Inventories, conda: ModuleType, channel: Path, pip: Callable[..., None]
+    mixed: Path, root: Path, inventory_of: Inventories, install: Run, pip: Run
 ) -> None:
     found = lock(inventory_of(mixed), root)
     assert not found.unlocked
@@ -43,7 +44,7 @@ def test_lock_restore_lock_gives_the_same_bytes(
     locked = file.read_bytes()
     assert kinds(file, inventory_of(mixed), root, deep=True) == []
 
-    conda.install(channel, mixed, "python", "pip", "tinyapp", "tinylib=1.9")
+    install(mixed, "python", "pip", "tinyapp", "tinylib=1.9")
     pip(mixed, "install", "gadget==1.1", "Show==5.1")
     pip(mixed, "uninstall", "--yes", "widget")
     assert kinds(file, inventory_of(mixed), root) == [
@@ -105,7 +106,7 @@ dependencies:
 
 
 def test_one_changed_package_asks_the_index_once(
-    mixed: Path, root: Path, inventory_of: Inventories, index: Any, pip: Callable[..., None]
+    mixed: Path, root: Path, inventory_of: Inventories, index: Any, pip: Run
 ) -> None:
     lock(inventory_of(mixed), root)
     pip(mixed, "install", "gadget==1.1")
@@ -118,10 +119,10 @@ def test_one_changed_package_asks_the_index_once(
 
 
 def test_another_build_and_another_file_of_the_same_version(
-    mixed: Path, root: Path, inventory_of: Inventories, conda: ModuleType, channel: Path
+    mixed: Path, root: Path, inventory_of: Inventories, install: Run
 ) -> None:
     lock(inventory_of(mixed), root)
-    conda.install(channel, mixed, "python", "pip", "tinyapp", "tinyssl", "tinylib=2.0=py_0")
+    install(mixed, "python", "pip", "tinyapp", "tinyssl", "tinylib=2.0=py_0")
     assert kinds(root / "conda-lock.yml", inventory_of(mixed), root) == [("conda", "tinylib", "build")]
     record = next((mixed / "conda-meta").glob("tinyssl-*.json"))
     document = json.loads(record.read_text())
@@ -147,9 +148,9 @@ def test_modules_that_were_edited_in_place(
 
 
 def test_pip_replaces_what_conda_installed(
-    mixed: Path, root: Path, inventory_of: Inventories, conda: ModuleType, channel: Path, pip: Callable[..., None]
+    mixed: Path, root: Path, inventory_of: Inventories, install: Run, pip: Run
 ) -> None:
-    conda.install(channel, mixed, "python", "pip", "tinyapp", "tinyshow")
+    install(mixed, "python", "pip", "tinyapp", "tinyshow")
     pip(mixed, "install", "--no-deps", "--force-reinstall", "Show==5.1")
     found = lock(inventory_of(mixed), root)
     assert found.notes == ["tinyshow was installed by conda (5.0) and replaced by pip (5.1)"]
@@ -168,11 +169,11 @@ def test_no_lock_without_the_pip_that_would_install_it(mixed: Path, root: Path, 
 
 
 def test_a_package_that_was_tampered_with_is_refused(
-    mixed: Path, root: Path, inventory_of: Inventories, channel: Path, conda: ModuleType, pip: Callable[..., None]
+    mixed: Path, root: Path, inventory_of: Inventories, install: Run, pip: Run
 ) -> None:
     lock(inventory_of(mixed), root)
     file = root / "conda-lock.yml"
-    conda.install(channel, mixed, "python", "pip", "tinyapp")
+    install(mixed, "python", "pip", "tinyapp")
     text = file.read_text()
     before = next(each for each in read_lock(file).packages("linux-64") if each.name == "tinyssl")
     file.write_text(text.replace(before.sha256, "f" * 64))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from packaging.utils import canonicalize_name
 
 from preflight.envlock.addresses import build_of, variables, with_variables
 from preflight.envlock.content_hash import content_hash
@@ -88,17 +91,17 @@ def written(  # noqa: PLR0913 - a lock has that many parts
 ) -> str:
     """Return the text of a lock that has `packages` for `platform`; other platforms' entries stay as they are.
 
-    Those are named in `custom_metadata` as stale where environment.yml or the packages of this platform have changed
-    since. The same packages give the same bytes.
+    `custom_metadata` names those of them that have not kept step. The same packages give the same bytes.
     """
     new = [_entry(package, platform, old) for package in packages]
     others = [dict(entry) for entry in old.entries if entry["platform"] != platform] if old else []
     entries = sorted([*new, *others], key=lambda entry: (entry["manager"], entry["name"], entry["platform"]))
     hashes = dict(old.metadata.get("content_hash") or {}) if old else {}
     platforms = sorted({platform, *(entry["platform"] for entry in others)})
-    hashes = {each: _hash(specification, each) if each == platform else hashes.get(each, "") for each in platforms}
+    hashes[platform] = content_hash(_at(specification, platform), platform)
+    hashes = {each: hashes.get(each, "") for each in platforms}
     kept = {} if old is None else {key: str(value) for key, value in old.custom.items()}
-    notes = {**kept, **(custom or {}), "stale": " ".join(_stale(old, new, hashes, platform, specification))}
+    notes = {**kept, **(custom or {}), "stale": " ".join(_stale(entries, hashes, platform, specification))}
     document = {
         "version": VERSION,
         "metadata": {
@@ -118,23 +121,23 @@ def written(  # noqa: PLR0913 - a lock has that many parts
 
 
 def _stale(
-    old: Lock | None,
-    new: Sequence[Mapping[str, Any]],
-    hashes: Mapping[str, str],
-    platform: str,
-    specification: Specification,
+    entries: Sequence[Mapping[str, Any]], hashes: Mapping[str, str], platform: str, specification: Specification
 ) -> list[str]:
-    others = [each for each in hashes if each != platform]
-    if old is None or not others:
-        return []
-    before = [dict(entry) for entry in old.entries if entry["platform"] == platform]
-    is_new = bool(before) and sorted(before, key=str) != sorted(map(dict, new), key=str)
-    already = str(old.custom.get("stale", "")).split()
-    return [each for each in others if is_new or each in already or hashes[each] != _hash(specification, each)]
+    """Return the platforms that were locked for another environment.yml, or have other versions of what that names."""
+    versions = {(entry["platform"], entry["manager"], entry["name"]): entry["version"] for entry in entries}
+    stale = []
+    for other in (each for each in hashes if each != platform):
+        wanted = _at(specification, other)
+        asked = [("conda", spec.name) for spec in wanted.conda]
+        asked += [("pip", canonicalize_name(re.split(r"[\s\[<>=!~;@]", line)[0])) for line in wanted.pip]
+        pairs = [(versions.get((platform, *name)), versions.get((other, *name))) for name in asked]
+        differ = any(here != there for here, there in pairs if here and there)
+        stale += [other] if differ or hashes[other] != content_hash(wanted, other) else []
+    return stale
 
 
-def _hash(specification: Specification, platform: str) -> str:
-    return content_hash(read_specification(specification.file, platform, specification.text), platform)
+def _at(specification: Specification, platform: str) -> Specification:
+    return read_specification(specification.file, platform, specification.text)
 
 
 def _entry(package: Package, platform: str, old: Lock | None) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def short(change: Change) -> str:
     """Return a change in a few words: `numpy 2.0.1 (wanted 1.26.4)`."""
     before, after = change.before, change.after
     if after is None:
-        return f"{change.name} is not installed (wanted {_version(before)})"
+        return f"{change.name} is not installed (wanted {_wanted(before)})"
     if before is None:
         return f"{change.name} {after.version}"
     if change.kind == "edited":
@@ -41,7 +41,7 @@ def short(change: Change) -> str:
         return f"{change.name} {after.version} {after.build} (wanted {before.build})"
     if change.kind == "source":
         return f"{change.name} {after.version} from {_source(after)} (wanted {_source(before)})"
-    return f"{change.name} {after.version} (wanted {_version(before)})"
+    return f"{change.name} {after.version} (wanted {_wanted(before)})"
 
 
 def ways(found: Drift) -> list[str]:
@@ -108,6 +108,10 @@ def _version(package: Package | None) -> str:
         return ""
     version = package.version or "any version"
     return f"{version}-{package.build}" if package.build else version
+
+
+def _wanted(package: Package | None) -> str:
+    return (package and package.version) or "any version"
 
 
 def _source(package: Package) -> str:
