@@ -217,6 +217,14 @@ def test_what_a_pth_or_pythonpath_leads_to_is_seen(prefix: Path, monkeypatch: py
         before = after
 
 
+def test_where_it_is_looked_from_does_not_matter(prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    for folder in (prefix, prefix.parent):
+        monkeypatch.chdir(folder)
+        seen.append(fingerprint(prefix))
+    assert seen[0] == seen[1]
+
+
 def test_packages_of_the_user_are_seen_where_python_sees_them(prefix: Path) -> None:
     info = Path(os.environ["HOME"], ".local", SITE, "d-1.dist-info")
     before = fingerprint(prefix).digest
@@ -277,7 +285,7 @@ def test_what_another_version_has_kept_is_not_trusted(
     prefix: Path, lock: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remember(fingerprint(prefix), lock)
-    monkeypatch.setattr("preflight.__version__", "99")
+    monkeypatch.setattr("preflight.envlock.fingerprint._VERSION", 99)
     assert not unchanged(fingerprint(prefix), lock)
 
 

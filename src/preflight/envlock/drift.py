@@ -251,10 +251,13 @@ def _unlocked_in(file: Path) -> tuple[dict[str, str], bool]:
 
 def _of_pins(pins: Iterable[Pin], inventory: Inventory, installed: Installed) -> list[Change]:
     found: dict[str, Change] = {}
+    known = {each.info: package for each, package in zip(inventory.distributions, inventory.pip, strict=True)}
     for pin in pins:
         name = canonicalize_name(pin.requirement.name)
         there = installed.get(name)
-        package = package_of(there, inventory.environment) if there and there.version else None
+        package = known.get(there.info) if there else None
+        if there and there.version and package is None:
+            package = package_of(there, inventory.environment)
         kind = "missing" if there is None and pin.needed else ""
         if package and not satisfies(package.version, pin.requirement):
             kind = "version"

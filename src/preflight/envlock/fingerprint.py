@@ -54,8 +54,9 @@ def fingerprint(prefix: Path) -> Fingerprint:
     for folder in _site_folders(whole):
         look.at(folder)
         look.in_site(folder)
-    for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep):
-        look.in_site(os.path.abspath(entry))
+    if listed := os.environ.get("PYTHONPATH"):
+        for entry in listed.split(os.pathsep):
+            look.in_site(os.path.abspath(entry))
     look.at_projects()
     return Fingerprint(whole, hashlib.blake2b(repr(look.rows).encode(), digest_size=32).hexdigest(), look.newest)
 
@@ -139,7 +140,7 @@ class _Look:
         """Note what conda has installed."""
         for name in _names(folder):
             if name.endswith(".json"):
-                self.at(os.path.join(folder, name))
+                self.at(f"{folder}/{name}")
 
     def in_site(self, folder: str) -> None:
         """Note what is installed into a folder, and what that leads to."""
@@ -149,19 +150,22 @@ class _Look:
         self.rows.append(folder)
         for name in _names(folder):
             if name.endswith(".dist-info"):
-                self._distribution(os.path.join(folder, name))
+                self._distribution(f"{folder}/{name}")
             elif name.endswith((".egg-info", ".pth", ".egg-link")) or name.startswith("__editable__"):
                 self._other(os.path.join(folder, name))
 
     def _distribution(self, info: str) -> None:
-        if not self.at(os.path.join(info, "RECORD")):
-            self.at(os.path.join(info, "METADATA"))
-        if origin := _text(os.path.join(info, "direct_url.json")):
-            self.rows.append(origin)
-            with suppress(ValueError, KeyError, TypeError, AttributeError):
-                facts = json.loads(origin)
-                if facts["dir_info"].get("editable"):
-                    self.projects.add(unquote(urlsplit(facts["url"]).path))
+        # Several hundred times: a path that is joined by hand and a file that is not opened in vain halve the whole.
+        if not self.at(f"{info}/RECORD"):
+            self.at(f"{info}/METADATA")
+        if not os.access(f"{info}/direct_url.json", os.F_OK):
+            return
+        origin = _text(f"{info}/direct_url.json")
+        self.rows.append(origin)
+        with suppress(ValueError, KeyError, TypeError, AttributeError):
+            facts = json.loads(origin)
+            if facts["dir_info"].get("editable"):
+                self.projects.add(unquote(urlsplit(facts["url"]).path))
 
     def _other(self, path: str) -> None:
         self.at(path)
