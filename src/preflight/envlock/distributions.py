@@ -20,9 +20,8 @@ _PIP = ("pip", "uv", "poetry", "pdm")
 
 def of_pip(installed: Installed, records: Iterable[Record], environment: Environment) -> list[Distribution]:
     """Return the distributions that no record of conda's accounts for, by name."""
-    infos = {info for record in records for info in record.infos}
-    digests = {path: digest for record in records for path, digest in record.digests.items()}
-    found = [each for each in installed if not _is_condas(each, infos, digests, environment)]
+    owners = {info: record for record in records for info in record.infos}
+    found = [each for each in installed if not _is_condas(each, owners.get(each.info.name), environment)]
     return sorted((each for each in found if each.name and each.version), key=lambda each: each.key)
 
 
@@ -62,9 +61,7 @@ def roots(distributions: Iterable[Distribution], environment: Environment) -> li
     return [each for each in every if each.key not in required] or every
 
 
-def _is_condas(
-    distribution: Distribution, infos: set[str], digests: Mapping[str, str], environment: Environment
-) -> bool:
+def _is_condas(distribution: Distribution, owner: Record | None, environment: Environment) -> bool:
     """Tell whether conda installed it.
 
     Many conda packages say that pip did, since pip was used to build them; what tells is whether the record of its
@@ -72,12 +69,12 @@ def _is_condas(
     """
     if distribution.installer == "conda":
         return True
-    if distribution.info.name not in infos:
+    if owner is None:
         return False
     if distribution.installer not in _PIP:
         return True
     record = distribution.info / "RECORD"
-    wanted = digests.get(os.path.relpath(record, os.path.realpath(environment.prefix)))
+    wanted = owner.digest_of(os.path.relpath(record, os.path.realpath(environment.prefix)))
     if not wanted:
         return True
     try:

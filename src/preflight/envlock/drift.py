@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from preflight.config.document import read_text
 from preflight.envlock import machine
 from preflight.envlock.distributions import package_of
 from preflight.envlock.document import Document
@@ -71,8 +73,7 @@ def drift(
     as well. Raises UserError where the file cannot be read or understood, and OtherKind where it is not for such an
     environment.
     """
-    seen = installed or Installed.in_folders(inventory.environment.site_packages)
-    found = _reader(file)(file, inventory, root, seen)
+    found = _reader(file)(file, inventory, root, installed or inventory.installed)
     if not deep:
         return found
     from preflight.envlock.edited import edited_files
@@ -117,7 +118,8 @@ def _reader(file: Path) -> Callable[[Path, Inventory, Path, Installed], Drift]:
         return _from_pixi
     if file.suffix not in _YAML:
         return _from_pins
-    return _from_conda_lock if "package" in Document(file).value else _from_specification
+    is_lock = re.search(r"^package:", read_text(file), re.MULTILINE) is not None
+    return _from_conda_lock if is_lock else _from_specification
 
 
 def _from_conda_lock(file: Path, inventory: Inventory, root: Path, _installed: Installed) -> Drift:

@@ -13,7 +13,6 @@ from preflight.envlock.inventory import Inventory
 from preflight.envlock.model import Package
 from preflight.envlock.records import requested_specs
 from preflight.envlock.specification import parse_spec
-from preflight.system.packages import Installed
 
 _HEADER = """\
 # What is wanted; edit it as you like. What was installed, exactly, is in conda-lock.yml.
@@ -66,10 +65,13 @@ def conda_wanted(inventory: Inventory) -> list[str]:
 
 def pip_wanted(inventory: Inventory, root: Path) -> list[str]:
     """Return the requirements for what pip installed and nothing else needs; a project is named by its folder."""
-    every = Installed.in_folders(inventory.environment.site_packages)
     ours = {each.key for each in inventory.distributions}
     packages = {each.name: each for each in inventory.pip}
-    return [_requirement(packages[each.key], root) for each in roots(every, inventory.environment) if each.key in ours]
+    return [
+        _requirement(packages[each.key], root)
+        for each in roots(inventory.installed, inventory.environment)
+        if each.key in ours
+    ]
 
 
 def _requirement(package: Package, root: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from preflight.envlock import distributions
@@ -15,18 +15,19 @@ from preflight.system.packages import Distribution, Installed
 
 @dataclass(frozen=True)
 class Inventory:
-    """What was found in an environment: the records that conda keeps, and the distributions that pip installed."""
+    """What was found in an environment: conda's records, what pip installed, and all that has metadata."""
 
     environment: Environment
     records: Sequence[Record]
     distributions: Sequence[Distribution]
+    installed: Installed = field(default_factory=lambda: Installed(()))
 
     @classmethod
     def of(cls, environment: Environment) -> Inventory:
         """Read what is installed; nothing of it is run. Raises UserError where a record cannot be read."""
         records = read_records(environment.prefix) if environment.is_conda else []
         installed = Installed.in_folders(environment.site_packages)
-        return cls(environment, records, distributions.of_pip(installed, records, environment))
+        return cls(environment, records, distributions.of_pip(installed, records, environment), installed)
 
     @cached_property
     def platform(self) -> str:

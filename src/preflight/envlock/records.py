@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,26 @@ from preflight.envlock.addresses import build_of, without_credentials
 from preflight.envlock.model import Package
 from preflight.errors import UserError
 
-_INFO = re.compile(r"([^/]+\.(?:dist|egg)-info)(?:/(?:METADATA|PKG-INFO|RECORD))?$")
+# What only metadata folders have, and what of such a path belongs to the folder's name.
+_MARKS = ((b'.dist-info/METADATA"', ".dist-info"), (b'.egg-info/PKG-INFO"', ".egg-info"), (b'.egg-info"', ".egg-info"))
+_LISTS = (b'"files": [', b'"paths": [')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One record: the package, the specifications that somebody asked for it by, and its metadata folders.
+    """One record: its file, the package, the specifications that somebody asked for it by, and its metadata folders."""
 
-    `digests` has the SHA-256 of the metadata files that tell whether pip has put its own in their place.
-    """
-
+    file: Path
     package: Package
     subdir: str
     requested: tuple[str, ...] = ()
     infos: frozenset[str] = frozenset()
-    digests: Mapping[str, str] = field(default_factory=dict)
+
+    def digest_of(self, path: str) -> str:
+        """Return the SHA-256 that one of its files had when it was installed, empty where that is not told."""
+        paths = json.loads(self.file.read_bytes()).get("paths_data", {}).get("paths") or ()
+        found: dict[str, Any] = next((each for each in paths if each.get("_path") == path), {})
+        return str(found.get("sha256_in_prefix") or found.get("sha256") or "")
 
 
 def read_records(prefix: Path) -> list[Record]:
@@ -76,7 +81,8 @@ def dependencies_of(lines: Iterable[str]) -> dict[str, str]:
 
 def _record(file: Path) -> Record:
     try:
-        document = json.loads(file.read_bytes())
+        data = file.read_bytes()
+        document = _parsed(data)
         name, version = str(document["name"]), str(document["version"])
     except OSError as problem:
         raise UserError(f"the record cannot be read: {problem.strerror}", where=str(file)) from None
@@ -95,11 +101,11 @@ def _record(file: Path) -> Record:
         dependencies=dependencies_of(document.get("depends") or ()),
     )
     return Record(
+        file=file,
         package=package,
         subdir=str(document.get("subdir") or ""),
         requested=tuple(_requested(document)),
-        infos=frozenset(_infos(document.get("files") or ())),
-        digests=_digests(document),
+        infos=frozenset(_infos(data)),
     )
 
 
@@ -111,19 +117,24 @@ def _requested(document: Mapping[str, Any]) -> Iterator[str]:
         yield str(one)
 
 
-def _infos(files: Iterable[str]) -> Iterator[str]:
-    for file in files:
-        if "-info" in file and (found := _INFO.search(file)):
-            yield found[1]
+def _parsed(data: bytes) -> Any:
+    """Return what a record holds without its long lists of files, which take nearly all of the time."""
+    short = data
+    for mark in _LISTS:
+        before, found, rest = short.partition(mark)
+        _, end, after = rest.partition(b"]")
+        short = before + mark + end + after if found and end else short
+    try:
+        return json.loads(short)
+    except ValueError:  # a file's name has a bracket
+        return json.loads(data)
 
 
-def _digests(document: Mapping[str, Any]) -> dict[str, str]:
-    paths = document.get("paths_data", {}).get("paths") or ()
-    return {
-        str(each["_path"]): str(each.get("sha256_in_prefix") or each.get("sha256") or "")
-        for each in paths
-        if each.get("_path", "").endswith("-info/RECORD")
-    }
+def _infos(data: bytes) -> Iterator[str]:
+    """Yield the names of the metadata folders among the files."""
+    for mark, suffix in _MARKS:
+        for before in data.split(mark)[:-1]:
+            yield before[max(before.rfind(b"/"), before.rfind(b'"')) + 1 :].decode(errors="replace") + suffix
 
 
 def _history(prefix: Path) -> Iterator[str]:
