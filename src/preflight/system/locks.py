@@ -67,7 +67,7 @@ def read_lock(file: Path, markers: Mapping[str, str] | None = None) -> list[Pin]
         document = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise LockError(f"not TOML: {error}", file) from error
-    packages = document.get("packages") or document.get("package")
+    packages = document.get("packages", document.get("package"))
     if not isinstance(packages, list) or not all(isinstance(each, dict) and "name" in each for each in packages):
         raise LockError("neither `packages` (pylock.toml) nor `package` (uv.lock) lists what to install", file)
     return list(_pylock(file, packages, values) if "packages" in document else _uv_lock(file, packages, values))
