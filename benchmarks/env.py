@@ -234,6 +234,7 @@ def measure_lock(prefix: Path, project: Path) -> list[Figure]:
 
 def main() -> int:
     """Measure everything; 1 where a bar is missed."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with tempfile.TemporaryDirectory() as name, served() as index:
         folder = Path(name)
         os.environ["UV_INDEX_URL"] = index

@@ -53,7 +53,9 @@ def each_kill(tmp_path: Path, killer: Path) -> Callable[..., int]:
     """Return `each_kill(program, judge, group=…)`: calls `judge(top, said)` after a kill at each step in turn."""
     first = tmp_path / "first"
     first.mkdir()
-    environment = {name: value for name, value in os.environ.items() if name != "CI" and not name.startswith("GIT_")}
+    unwanted = ("CI", "GIT_", "PYTHONDONTWRITEBYTECODE")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
+    environment["PYTHONPYCACHEPREFIX"] = str(tmp_path / "compiled")
     subprocess.run(["bash", "-euc", SETUP], cwd=first, check=True, env=environment)
 
     def kill(program: str, judge: Judge, group: bool, at: int) -> int:
@@ -61,7 +63,9 @@ def each_kill(tmp_path: Path, killer: Path) -> Callable[..., int]:
         top.parent.mkdir()
         subprocess.run(["cp", "-a", first, top], check=True)
         counter.write_bytes(bytes(4))
-        settings = {"BELOW": f"{top}/", "AT": str(at), "COUNTER": str(counter), **({"GROUP": "1"} if group else {})}
+        # One that dies alone is also waited for: there it is enough to stop where git's own objects are not written.
+        mode = {"GROUP": "1"} if group else {"SKIP": "/objects/"}
+        settings = {"BELOW": f"{top}/", "AT": str(at), "COUNTER": str(counter), **mode}
         process = subprocess.Popen(
             [sys.executable, "-c", program],
             cwd=top,
@@ -73,7 +77,7 @@ def each_kill(tmp_path: Path, killer: Path) -> Callable[..., int]:
         )
         said = process.communicate()[1]
         assert process.returncode in ((0, 1, -signal.SIGKILL) if at else (0,)), said
-        while not group and lives(process.pid):
+        while process.returncode < 0 and not group and lives(process.pid):
             time.sleep(0.01)
         judge(top, said)
         shutil.rmtree(top)
@@ -142,7 +146,7 @@ def test_a_commit_is_made_or_not_and_the_next_one_completes_it(each_kill: Callab
             seen.add(state)
             assert_next_completes(top, locks)
 
-    assert each_kill(COMMIT, judge, group=group) > 50
+    assert each_kill(COMMIT, judge, group=group) > 20
     assert len(seen) > 4
 
 

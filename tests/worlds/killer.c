@@ -1,6 +1,7 @@
 /* Preloaded: kills at the n-th call that changes something below a folder, so that a test can stop a program between any two of its steps.
 
    KILLER_BELOW    the folder; calls on other paths do not count
+   KILLER_SKIP     set: nor do calls on paths that have this in them
    KILLER_AT       which call is the last; it is not made (a write is made by half)
    KILLER_COUNTER  a file of four bytes in which all processes count together
    KILLER_GROUP    set: the whole process group dies, not only the process that makes the call */
@@ -26,7 +27,8 @@ static int below(const char *path) {
     if (path[0] == '/') snprintf(whole, sizeof whole, "%s", path);
     else if (getcwd(whole, PATH_MAX)) strncat(strcat(whole, "/"), path, PATH_MAX - 1);
     else return 0;
-    return !strncmp(whole, folder, strlen(folder));
+    const char *skip = getenv("KILLER_SKIP");
+    return !strncmp(whole, folder, strlen(folder)) && !(skip && strstr(whole, skip));
 }
 
 static int last(const char *path) {

@@ -12,6 +12,7 @@ from typing import Any
 from preflight.envlock.addresses import file_name
 from preflight.envlock.model import Package
 from preflight.errors import UserError
+from preflight.system.locks import parsed_toml
 
 CREATED_BY = "preflight"
 _HEADER = """\
@@ -42,7 +43,7 @@ def read_pylock(file: Path, text: str | None = None) -> tuple[list[Package], dic
     Raises UserError where the file cannot be read or understood.
     """
     try:
-        document = tomllib.loads(file.read_text(encoding="utf-8") if text is None else text)
+        document = parsed_toml(file.read_text(encoding="utf-8") if text is None else text)
     except OSError as problem:
         raise UserError(f"the file cannot be read: {problem.strerror}", where=str(file)) from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,9 @@ def read_lock(file: Path, markers: Mapping[str, str] | None = None) -> list[Pin]
     values = {**(markers or {}), "extra": ""}
     if file.suffix not in (".toml", ".lock"):
         return list(_requirements(file, values, needed=True, within=()))
-    import tomllib
-
     try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        document = parsed_toml(file.read_text(encoding="utf-8"))
+    except ValueError as error:  # what is no TOML, and what is no UTF-8
         raise LockError(f"not TOML: {error}", file) from error
     packages = document.get("packages", document.get("package"))
     if not isinstance(packages, list) or not all(isinstance(each, dict) and "name" in each for each in packages):
@@ -75,11 +74,17 @@ def read_lock(file: Path, markers: Mapping[str, str] | None = None) -> list[Pin]
 
 def named_in(file: Path) -> set[str]:
     """Return all that a pylock.toml or uv.lock names, for whatever machine; raises as `read_lock` does."""
-    import tomllib
-
-    document = tomllib.loads(file.read_text(encoding="utf-8"))
+    document = parsed_toml(file.read_text(encoding="utf-8"))
     packages = document.get("packages") or document.get("package") or ()
     return {canonicalize_name(each["name"]) for each in packages}
+
+
+@lru_cache(maxsize=2)
+def parsed_toml(text: str) -> Mapping[str, Any]:
+    """Return what a TOML text holds, not to be changed; a long lock is asked several things and read once."""
+    import tomllib
+
+    return tomllib.loads(text)
 
 
 def _requirements(file: Path, values: Mapping[str, str], *, needed: bool, within: tuple[Path, ...]) -> Iterator[Pin]:
