@@ -1,6 +1,5 @@
 """What the tests of the locks share: a package index on this machine, and a conda prefix with pip in it."""
 
-import ensurepip
 import os
 import shutil
 import subprocess
@@ -19,13 +18,14 @@ from preflight.envlock.inventory import Inventory
 @pytest.fixture(scope="session")
 def wheels(load_world: Callable[[str], ModuleType], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of wheels."""
-    wheel = load_world("conda").wheel
+    conda = load_world("conda")
+    wheel = conda.wheel
     folder = tmp_path_factory.mktemp("wheels")
     for version in ("1.0", "1.1"):
         wheel(folder, "gadget", version, "widget>=1", 'other-part; extra == "all"')
     wheel(folder, "widget", "1.2")
     wheel(folder, "Show", "5.1")
-    shutil.copy(next(Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl")), folder)
+    shutil.copy(conda.bundled_pip(), folder)
     return folder
 
 

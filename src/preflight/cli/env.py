@@ -11,7 +11,7 @@ from pathlib import Path
 from preflight import config as configuration
 from preflight.cli import options
 from preflight.envlock.environment import Environment, find
-from preflight.phrases import shown
+from preflight.phrases import counted, shown
 from preflight.reports.text import visible
 
 TYPE_CHECKING = False
@@ -189,7 +189,7 @@ def _told(job: Job, found: Drift, most: int) -> list[str]:
     if not found.changes:
         return [f"env: {job.environment.told} is what {shown(found.file)} says"]
     return [
-        f"env: {wording.counted_changes(found)} between {shown(found.file)} and {job.environment.told}",
+        f"env: {counted(len(found.changes), 'difference')} between {shown(found.file)} and {job.environment.told}",
         f"  {_why(job)}",
         *wording.lines(found.changes, most),
         *wording.ways(found),
@@ -203,7 +203,7 @@ def _told_of_lock(job: Job, found: Plan) -> list[str]:
     lines += [f"env: {note}" for note in found.notes]
     lines += wording.told_unlocked(found.unlocked)
     written = " and ".join(shown(path) for path in found.files)
-    count = wording.counted(len(found.packages), "package")
+    count = counted(len(found.packages), "package")
     lines.append(f"env: {written}: {count}" if written else f"env: {shown(found.lock)} says so already: {count}")
     return lines
 

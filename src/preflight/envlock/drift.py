@@ -110,7 +110,12 @@ def _difference(old: Package | None, new: Package | None) -> str:
         return ""
     if old.build and new.build and old.build != new.build:
         return "build"
-    return "source" if digests or old.source != new.source else ""
+    return "source" if digests or _source(old) != _source(new) else ""
+
+
+def _source(package: Package) -> str:
+    """Return the repository and commit, or the folder, that a package is from; conda-lock has it as the URL only."""
+    return package.source or (package.url if "+" in package.url.partition("://")[0] else "")
 
 
 def _reader(file: Path) -> Callable[[Path, Inventory, Path, Installed], Drift]:
@@ -132,21 +137,22 @@ def _from_conda_lock(file: Path, inventory: Inventory, root: Path, _installed: I
     _refuse_other_kind(file, inventory)
     told = {each.name: reason for each in inventory.pip if (reason := machine.told(each, root))}
     changes = _of_unlocked(lock.unlocked, told, inventory)
-    packages = [*inventory.conda, *_lockable(inventory, lock.unlocked, root)]
-    changes += changes_between(lock.packages(platform), packages)
+    locked = lock.packages(platform)
+    changes += changes_between(locked, [*inventory.conda, *_lockable(inventory, locked, lock.unlocked, root)])
     is_ours = str(lock.custom.get("generator", "")).startswith("preflight")
     return Drift(file=file, inventory=inventory, changes=_sorted(changes), is_whole=True, is_ours=is_ours)
 
 
-def _lockable(inventory: Inventory, unlocked: Collection[str], root: Path) -> list[Package]:
-    """Return what pip installed without what no lock holds, and without the project itself."""
-    project = os.path.realpath(git.top_of(root) or root)
-    return [
-        each
-        for each in inventory.pip
-        if each.name not in unlocked
-        and not (each.editable and (os.path.realpath(each.source) + os.sep).startswith(project + os.sep))
-    ]
+def _lockable(inventory: Inventory, locked: Iterable[Package], unlocked: Collection[str], root: Path) -> list[Package]:
+    """Return what pip installed without what no lock can hold: of that the lock itself tells, or it is the project."""
+    named = {each.name for each in locked if each.manager == "pip"}
+    project = os.path.join(os.path.realpath(git.top_of(root) or root), "")
+    own = {each.name for each in inventory.pip if each.editable and _is_below(each.source, project)}
+    return [each for each in inventory.pip if each.name not in unlocked and each.name not in own - named]
+
+
+def _is_below(folder: str, project: str) -> bool:
+    return os.path.join(os.path.realpath(folder), "").startswith(project)
 
 
 def _sorted(changes: Iterable[Change]) -> tuple[Change, ...]:
@@ -175,7 +181,7 @@ def _from_pixi(file: Path, inventory: Inventory, root: Path, _installed: Install
     environment = inventory.environment
     name = environment.prefix.name if environment.kind == "pixi" else "default"
     locked = read_pixi_lock(file, name, inventory.platform)
-    changes = changes_between(locked, [*inventory.conda, *_lockable(inventory, (), root)])
+    changes = changes_between(locked, [*inventory.conda, *_lockable(inventory, locked, (), root)])
     return Drift(file=file, inventory=inventory, changes=tuple(changes), is_whole=True)
 
 
@@ -184,7 +190,7 @@ def _from_specification(file: Path, inventory: Inventory, _root: Path, installed
     _refuse_other_kind(file, inventory)
     there = {each.name: each for each in inventory.conda}
     changes = list(_unmet(wanted.conda, there))
-    pins = [_pip_pin(line, file) for line in wanted.pip]
+    pins = [_pip_pin(line, file, inventory.environment.markers) for line in wanted.pip]
     changes += _of_pins([pin for pin in pins if pin], inventory, installed)
     document = Document(file)
     lines = {spec.name: document.place(("dependencies", number)).line for number, spec in enumerate(wanted.conda)}
@@ -201,12 +207,13 @@ def _unmet(specs: Iterable[Spec], there: Mapping[str, Package]) -> Iterator[Chan
             yield Change(name=spec.name, manager="conda", before=wanted, after=package, kind=kind)
 
 
-def _pip_pin(line: str, file: Path) -> Pin | None:
+def _pip_pin(line: str, file: Path, markers: Mapping[str, str]) -> Pin | None:
     try:
         requirement = Requirement(line.partition(" --")[0])
     except InvalidRequirement:
         return None
-    return Pin(requirement=requirement, file=file) if not requirement.marker or requirement.marker.evaluate() else None
+    holds = requirement.marker is None or requirement.marker.evaluate({**markers, "extra": ""})
+    return Pin(requirement=requirement, file=file) if holds else None
 
 
 def _from_pins(file: Path, inventory: Inventory, root: Path, installed: Installed) -> Drift:
@@ -227,7 +234,7 @@ def _from_pins(file: Path, inventory: Inventory, root: Path, installed: Installe
         changes += _of_unlocked(unlocked, told, inventory)
         known = named | (set() if is_ours else _SEEDS)
         changes += changes_between(
-            [], [each for each in _lockable(inventory, unlocked, root) if each.name not in known]
+            [], [each for each in _lockable(inventory, (), unlocked, root) if each.name not in known]
         )
     places: dict[str, tuple[str, int]] = {
         canonicalize_name(pin.requirement.name): (str(pin.file), pin.line) for pin in reversed(pins)

@@ -49,7 +49,7 @@ def find(
     locked = {package.name: package for package in known if package.manager == "pip"}
     found: dict[str, Package] = {}
     unlocked: dict[str, str] = {}
-    open_: list[Distribution] = []
+    unfound: list[Distribution] = []
     for distribution, package in zip(inventory.distributions, inventory.pip, strict=True):
         before = locked.get(package.name)
         if reason := machine.told(package, root):
@@ -59,10 +59,10 @@ def find(
         elif before and _is_same(before, package):
             found[package.name] = replace(package, url=before.url, sha256=before.sha256)
         else:
-            open_.append(distribution)
-    given_up = {each.key for each in open_ if _is_hopeless((hopeless or {}).get(each.key, ""), each.version)}
-    files = _files(open_, given_up, inventory.environment, root, offline=offline)
-    for distribution in open_:
+            unfound.append(distribution)
+    given_up = {each.key for each in unfound if _is_hopeless((hopeless or {}).get(each.key, ""), each.version)}
+    files = _files(unfound, given_up, inventory.environment, root, offline=offline)
+    for distribution in unfound:
         package = next(each for each in inventory.pip if each.name == distribution.key)
         file = files.get(distribution.key)
         if file is None and hopeless and distribution.key in given_up:
@@ -80,13 +80,13 @@ def _is_same(before: Package, package: Package) -> bool:
 
 
 def _files(
-    open_: Sequence[Distribution], given_up: set[str], environment: Environment, root: Path, *, offline: bool
+    unfound: Sequence[Distribution], given_up: set[str], environment: Environment, root: Path, *, offline: bool
 ) -> Mapping[str, File]:
     """Return the files of distributions, each found by the first of the ways that finds it."""
     found: dict[str, File] = {}
 
     def rest() -> list[Distribution]:
-        return [each for each in open_ if each.key not in found]
+        return [each for each in unfound if each.key not in found]
 
     listed = _listed(root)
     found |= _chosen(listed, rest())

@@ -13,13 +13,6 @@ from preflight.system.packages import install_command
 if TYPE_CHECKING:
     from preflight.envlock.drift import Drift
 
-__all__ = ["counted", "counted_changes", "lines", "short", "told_unlocked", "ways"]
-
-
-def counted_changes(found: Drift) -> str:
-    """Return `1 difference` or `4 differences`."""
-    return counted(len(found.changes), "difference")
-
 
 def lines(changes: Sequence[Change], most: int) -> list[str]:
     """Return one line for each change, the first `most` of them."""
