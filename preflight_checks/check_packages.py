@@ -3,18 +3,22 @@
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import pytest
 from packaging.utils import canonicalize_name
 
 from preflight import Finding, check, error, info, warning
 from preflight.config import Config
+from preflight.envlock import environment, wording
+from preflight.envlock.drift import Drift, OtherKind, drift
+from preflight.envlock.inventory import Inventory
+from preflight.envlock.model import Change
+from preflight.errors import UserError
 from preflight.phrases import counted, in_a_row
 from preflight.system.environments import other_environment
 from preflight.system.integrity import Altered, altered_files, is_hollow
-from preflight.system.locks import LockError, Pin, is_conda_lock, is_resolved, read_lock
 from preflight.system.origins import SearchPath, Source
 from preflight.system.packages import (
     Distribution,
@@ -141,83 +145,109 @@ def check_are_of_the_active_environment(config: Config) -> Iterator[Finding]:
 def check_matches_lock(entry: str, config: Config, root: Path) -> Iterator[Finding]:
     """The installed packages are those that the lock file names.
 
-    Reads requirements.txt (with what it includes, constraints and markers), pylock.toml and uv.lock. Packages that the
-    lock does not name may be there. A requirements.txt that no resolver wrote (without `--hash`) says what somebody
-    wants: drift from it is a warning.
+    Reads conda-lock.yml, pixi.lock and environment.yml, requirements.txt (with what it includes, constraints, markers
+    and hashes), pylock.toml and uv.lock. environment.yml, and a requirements.txt that no resolver wrote (without
+    `--hash`), say what somebody wants: drift from them is a warning. What they do not name may be there.
+    An editable project of another repository is compared by its commit and whether something is changed since.
 
-        packages.drift      packages are installed in other versions than the lock wants, or not at all
-        packages.no-lock    the lock file is not there or cannot be read
+        packages.drift          packages are installed in other versions than the lock wants, or not at all
+        packages.other-build    a package is there in its version, in another build or from elsewhere than was locked
+        packages.not-locked     packages are installed that the lock, which names all, does not name
+        packages.not-conda      the lock is one of conda's, and the job's interpreter is in no environment of conda's
+        packages.no-lock        the lock file is not there or cannot be understood
     """
-    if is_conda_lock(entry):
-        pytest.skip("conda locks are compared once env-lock is there")
-    file = root / entry
-    at = config.packages.at if config.packages else None
+    path = SearchPath.of(root)
+    installed = Installed.in_folders(path.installations)
     try:
-        pins = read_lock(file)
-    except OSError as problem:
-        yield error(
-            f"{entry} cannot be read: {problem.strerror}",
+        found = drift(root / entry, Inventory.of(environment.here()), root, installed)
+    except OtherKind as problem:
+        yield _not_conda(entry, problem)
+        return
+    except UserError as problem:
+        yield _no_lock(entry, problem, config, root)
+        return
+    yield from _drift(entry, found, installed)
+
+
+def _drift(name: str, found: Drift, installed: Installed) -> Iterator[Finding]:
+    say = error if found.is_record else warning
+    versions = [change for change in found.wrong if change.kind in ("version", "missing")]
+    others = [change for change in found.wrong if change.kind in ("build", "source")]
+    fix = _ways(found, installed)
+    if versions:
+        yield say(
+            _folded(name, versions, "differ from"),
+            id="packages.drift",
+            found=in_a_row([f"{each.name} {each.after.version}" for each in versions if each.after], 10)
+            or "not installed",
+            wanted=in_a_row([wording.requirement(each.before) for each in versions if each.before], 10),
+            cause=f"the environment was not installed from {name}, or has changed since",
+            **_told(found, versions, fix),
+        )
+    if others:
+        yield say(
+            _folded(name, others, "are not those of"),
+            id="packages.other-build",
+            cause="it was built or installed from elsewhere, so that the same version is other code",
+            **_told(found, others, fix),
+        )
+    ours = closure(installed, ["pytest-preflight"])
+    extra = [change for change in found.extra if change.name not in ours]
+    if extra and found.is_whole:
+        is_exact = found.is_ours or found.file.name.endswith((".yml", ".yaml"))
+        yield (warning if is_exact else info)(
+            f"{name} does not name {counted(len(extra), 'installed package')}: "
+            + in_a_row([wording.short(each) for each in extra]),
+            id="packages.not-locked",
+            cause=f"they were installed after {name} was written",
+            **_told(found, extra, fix),
+        )
+
+
+def _folded(name: str, changes: list[Change], verb: str) -> str:
+    """Return one line for what differs: a single package in full, of many the first ones."""
+    if len(changes) == 1:
+        said, _, wanted = wording.short(changes[0]).partition(" (wanted ")
+        return f"{said}, {name} wants {wanted.removesuffix(')')}"
+    told = in_a_row([wording.short(each) for each in changes])
+    return f"{counted(len(changes), 'package')} {verb} {name}: {told}"
+
+
+def _told(found: Drift, changes: list[Change], fix: str) -> dict[str, Any]:
+    file, line = next((found.places[each.name] for each in changes if each.name in found.places), (str(found.file), 0))
+    told = [wording.short(each).replace(" (wanted ", ", wanted ").removesuffix(")") for each in changes]
+    return {"fix": fix, "evidence": {"differing": told}, "file": file, "line": line}
+
+
+def _ways(found: Drift, installed: Installed) -> str:
+    fix = f"Install what {found.file.name} wants:\n    {wording.go_back(found, installed.installer())}"
+    return fix + "".join(f"\nor record what is installed:\n    {command}" for command in wording.record(found))
+
+
+def _not_conda(name: str, problem: OtherKind) -> Finding:
+    say = warning if name.endswith(("environment.yml", "environment.yaml")) else error
+    fix = problem.fix.removesuffix("…}") + "FOLDER/bin/python}"
+    return say(problem.message, id="packages.not-conda", found=sys.prefix, wanted="an environment of conda's", fix=fix)
+
+
+def _no_lock(name: str, problem: UserError, config: Config, root: Path) -> Finding:
+    file, _, line = problem.where.partition(": ")[0].rpartition(":")
+    at = config.packages.at if config.packages else None
+    if not os.path.exists(root / name):
+        return error(
+            f"{name} cannot be read: No such file or directory",
             id="packages.no-lock",
-            fix="Correct the path, which starts from " + str(root),
+            fix=f"Correct the path, which starts from {root}",
             file=at.file if at else "",
             line=at.line if at else 0,
         )
-        return
-    except LockError as problem:
-        yield error(
-            f"{entry} is no lock that can be read: {problem}",
-            id="packages.no-lock",
-            fix="Correct the file",
-            file=str(problem.file),
-            line=problem.line,
-        )
-        return
-    installed = Installed.in_folders(SearchPath.of(root).installations)
-    yield from _drift(entry, file, pins, installed, error if is_resolved(file) else warning)
-
-
-def _drift(
-    name: str, file: Path, pins: list[Pin], installed: Installed, say: Callable[..., Finding]
-) -> Iterator[Finding]:
-    other, missing = [], []
-    for pin in pins:
-        there = installed.get(pin.requirement.name)
-        if there is None and pin.needed:
-            missing.append(pin)
-        elif there is not None and there.version and not satisfies(there.version, pin.requirement):
-            other.append((there, pin))
-    if not other and not missing:
-        return
-    said = [(f"{there.name} {there.version}", _wanted(pin)) for there, pin in other]
-    said += [(f"{pin.requirement.name} is not installed", _wanted(pin)) for pin in missing]
-    wrong = [*(pin for _, pin in other), *missing]
-    yield say(
-        f"{said[0][0]}, {name} wants {said[0][1]}"
-        if len(said) == 1
-        else f"{counted(len(said), 'package')} differ from {name}: "
-        + in_a_row([f"{found} (wanted {wanted})" for found, wanted in said]),
-        id="packages.drift",
-        found=in_a_row([f"{there.name} {there.version}" for there, _ in other], 10) or "not installed",
-        wanted=in_a_row([str(pin.requirement).partition(";")[0] for pin in wrong], 10),
-        cause=f"the environment was not installed from {name}, or has changed since",
-        fix=f"Install what {name} wants:\n    " + _install_locked(file, wrong, installed),
-        evidence={"differing": [f"{found}, wanted {wanted}" for found, wanted in said]},
-        file=str(wrong[0].file),
-        line=wrong[0].line,
+    return error(
+        f"{name} is no lock that can be read: {problem.message}",
+        id="packages.no-lock",
+        fix=problem.fix or "Correct the file",
+        file=file if line.isdecimal() else problem.where.partition(": ")[0],
+        line=int(line) if line.isdecimal() else 0,
     )
-
-
-def _wanted(pin: Pin) -> str:
-    return str(pin.requirement.specifier).removeprefix("==") or "any version"
-
-
-def _install_locked(file: Path, pins: list[Pin], installed: Installed) -> str:
-    tool = installed.installer()
-    if file.name == "uv.lock":
-        return shlex.join(["uv", "sync", "--frozen", "--inexact", "--project", str(file.parent)])
-    if file.suffix == ".toml" or tool == "conda":
-        return install_command([str(pin.requirement).partition(";")[0] for pin in pins], tool)
-    return install_command(["-r", str(file)], tool)
 
 
 def _needed(config: Config, path: SearchPath, installed: Installed) -> set[str]:

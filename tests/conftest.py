@@ -4,15 +4,15 @@ import importlib.util
 import inspect
 import os
 import pickle
-import runpy
 import shlex
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from ctypes.util import find_library
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import psutil
@@ -90,6 +90,55 @@ def on_gpu() -> Callable[..., Any]:
     return fresh_within(90)
 
 
+@pytest.fixture(scope="session")
+def load_world() -> Callable[[str], ModuleType]:
+    """Return `load_world("conda")`: the module of that name in tests/worlds."""
+
+    def load(name: str) -> ModuleType:
+        known = f"worlds_{name}"
+        if known not in sys.modules:
+            spec = importlib.util.spec_from_file_location(known, Path(__file__).parent / "worlds" / f"{name}.py")
+            assert spec
+            assert spec.loader
+            sys.modules[known] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(sys.modules[known])
+        return sys.modules[known]
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def conda(load_world: Callable[[str], ModuleType]) -> ModuleType:
+    """The module that makes conda packages, channels and prefixes."""
+    pytest.importorskip("rattler", reason="needs py-rattler")
+    pytest.importorskip("zstandard")
+    if sys.platform != "linux":
+        pytest.skip("the packages are made for Linux")
+    return load_world("conda")
+
+
+@pytest.fixture(scope="session")
+def channel(conda: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A channel with Python, pip and some small packages."""
+    folder = tmp_path_factory.mktemp("conda") / "channel"
+    made = conda.Made
+    for package in (
+        conda.python_package(),
+        conda.pip_package(),
+        conda.library("tinylib", "1.9"),
+        conda.library("tinylib", "2.0"),
+        conda.library("tinylib", "2.0", text="VERSION = '2.0'  # built again\n", build="py_1"),
+        conda.library("tinyapp", "0.3", "tinylib >=1"),
+        conda.library("tinyshow", "5.0", key="show"),
+        made(name="tinyssl", version="1.1.1w", files={"lib/libtinyssl.so.1": b"code"}),
+    ):
+        conda.write_package(package, folder)
+    conda.index(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RATTLER_CACHE_DIR", str(folder.parent / "cache"))
+        yield folder
+
+
 class Project:
     """A folder with checks in it."""
 
@@ -154,10 +203,9 @@ def _is_of(process: psutil.Process, ancestor: int) -> bool:
 
 
 @pytest.fixture(scope="session")
-def nvidia_driver(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+def nvidia_driver(load_world: Callable[[str], ModuleType], tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Return `nvidia_driver(devices, …)`: shell text after which a driver of so many devices is found."""
-    build = runpy.run_path(str(Path(__file__).parent / "worlds" / "driver.py"))["FakeDriver"]
-    return build(tmp_path_factory.mktemp("driver"))
+    return load_world("driver").FakeDriver(tmp_path_factory.mktemp("driver"))
 
 
 @pytest.fixture

@@ -10,13 +10,17 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import yaml
 from packaging.requirements import Requirement
 
 import preflight
+from preflight.envlock.addresses import channel_of, without_credentials
+from preflight.envlock.content_hash import content_hash
+from preflight.envlock.lock import read_lock
+from preflight.envlock.specification import is_met, read_specification
 
 REPOSITORY = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PYPROJECT["optional-dependencies"]
 BUILT = ["LICENSE", "README.md", "pyproject.toml", "src", "preflight_checks"]
 
 
@@ -71,13 +75,44 @@ def test_all_places_name_the_same_version() -> None:
     assert PYPROJECT["version"] == preflight.__version__ == newest[1]
 
 
+# What conda calls otherwise, and what comes with `pip install` since the records that were solved do not have it.
+CONDA_NAMES = {"PyYAML": "pyyaml", "types-PyYAML": "types-pyyaml"}
+BY_PIP = {"nvidia-ml-py", "xxhash"}
+
+
 def test_conda_gets_what_pip_gets() -> None:
-    environment = yaml.safe_load((REPOSITORY / "environment.yml").read_text(encoding="utf-8"))
-    conda = {str(Requirement(line)).lower() for line in environment["dependencies"]}
-    pip = {str(Requirement(line)).lower() for line in PYPROJECT["dependencies"]}
-    # There the bare name is the C library.
-    conda = {line.removeprefix("python-") for line in conda}
-    assert conda == pip | {f"python{PYPROJECT['requires-python']}"}
+    wanted = read_specification(REPOSITORY / "environment.yml", "linux-64")
+    conda = {spec.name: spec.version for spec in wanted.conda}
+    assert f"python{PYPROJECT['requires-python']}" == f"python{conda['python']}"
+    needed = {CONDA_NAMES.get(each.name, each.name): each for each in map(Requirement, PYPROJECT["dependencies"])}
+    assert needed.keys() - conda.keys() == BY_PIP
+    for name in needed.keys() & conda.keys():
+        assert (name, conda[name]) == (name, str(needed[name].specifier))
+    for_change = {
+        CONDA_NAMES.get(each.name, each.name): str(each.specifier) for each in map(Requirement, EXTRAS["dev"])
+    }
+    others = conda.keys() - needed.keys() - {"python", "pip"}
+    assert {name: conda[name] for name in others} == {name: for_change[name] for name in others}
+    comment = (REPOSITORY / "environment.yml").read_text(encoding="utf-8")
+    assert all(name in comment for name in BY_PIP)
+
+
+def test_the_lock_answers_what_is_asked_for() -> None:
+    lock = read_lock(REPOSITORY / "conda-lock.yml")
+    assert lock.platforms == ["linux-64", "osx-arm64"]
+    assert not lock.custom.get("stale")
+    assert not lock.unlocked
+    for platform in lock.platforms:
+        wanted = read_specification(REPOSITORY / "environment.yml", platform)
+        assert lock.metadata["content_hash"][platform] == content_hash(wanted, platform)
+        there = {package.name: package for package in lock.packages(platform)}
+        assert [spec.name for spec in wanted.conda if not is_met(spec, there[spec.name])] == []
+        needed = {name for package in there.values() for name in package.dependencies if not name.startswith("__")}
+        assert needed <= there.keys()
+        for package in there.values():
+            assert channel_of(package.url) == "conda-forge"
+            assert package.url == without_credentials(package.url)
+            assert (len(package.md5), len(package.sha256)) == (32, 64)
 
 
 def test_the_licence_is_whole() -> None:

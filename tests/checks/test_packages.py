@@ -1,15 +1,23 @@
 """Every finding of the packages checks, over metadata that is really there or really broken."""
 
+import hashlib
+import json
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from urllib.parse import urlsplit
 
 import pytest
 
+from preflight import writing
 from preflight.config import Config, Import, Packages
+from preflight.envlock.environment import Environment
+from preflight.envlock.inventory import Inventory
+from preflight.envlock.plan import plan
+from preflight.envlock.restore import restore
 from preflight.model import Finding, Severity
 from preflight.system.origins import SearchPath, Source
 
@@ -234,7 +242,9 @@ def test_another_environment_is_active(checks: ModuleType, tmp_path: Path, monke
 
 def locked(checks: ModuleType, site: Path, name: str, text: str) -> list[Finding]:
     (site.parent / name).write_text(text)
-    return list(checks.check_matches_lock(name, Config(packages=Packages(lock=(name,))), site.parent))
+    said = checks.check_matches_lock(name, Config(packages=Packages(lock=(name,))), site.parent)
+    # The lock names none of what is installed for the tests.
+    return [finding for finding in said if finding.id != "packages.not-locked"]
 
 
 def test_drift_is_one_finding(checks: ModuleType, site: Path) -> None:
@@ -244,7 +254,7 @@ def test_drift_is_one_finding(checks: ModuleType, site: Path) -> None:
     [finding] = locked(checks, site, "requirements.txt", text)
     assert finding.id == "packages.drift"
     assert "thing 2.0 (wanted 1.0)" in finding.message
-    assert "absent_part is not installed (wanted 3)" in finding.message
+    assert "absent-part is not installed (wanted 3)" in finding.message
     assert Path(finding.file).name == "requirements.txt"
     assert finding.line == 3
     assert finding.fix.endswith(f"install -r {site.parent}/requirements.txt")
@@ -307,6 +317,108 @@ def test_what_a_resolver_wrote_binds(checks: ModuleType, site: Path, name: str, 
     assert [finding.severity for finding in locked(checks, site, name, text)] == [severity]
 
 
-def test_conda_locks_are_not_answered_yet(checks: ModuleType, site: Path) -> None:
-    with pytest.raises(pytest.skip.Exception, match="conda locks"):
-        locked(checks, site, "conda-lock.yml", "")
+def sha256_of(url: str) -> str:
+    return hashlib.sha256(Path(urlsplit(url).path).read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def of_conda(
+    checks: ModuleType, conda: ModuleType, channel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A conda prefix that counts as the job's, with `conda-lock.yml` beside it."""
+    prefix = tmp_path / "envs" / "exp"
+    conda.install(channel, prefix, "python", "pip", "tinyapp", "tinyssl")
+    monkeypatch.setattr(checks.environment, "here", lambda: Environment(prefix, "the test says so"))
+    writing.save(plan(Inventory.of(Environment(prefix, "")), tmp_path, offline=True).files)
+    return prefix
+
+
+def compared(checks: ModuleType, root: Path, name: str = "conda-lock.yml") -> list[Finding]:
+    return list(checks.check_matches_lock(name, Config(packages=Packages(lock=(name,))), root))
+
+
+def test_conda_lock_yml_is_compared(checks: ModuleType, of_conda: Path, conda: ModuleType, channel: Path) -> None:
+    root = of_conda.parents[1]
+    assert compared(checks, root) == []
+    conda.install(channel, of_conda, "python", "pip", "tinyapp", "tinylib=1.9", "tinyshow")
+    drifted, more = compared(checks, root)
+    assert (drifted.id, drifted.severity) == ("packages.drift", Severity.ERROR)
+    assert drifted.message == (
+        "2 packages differ from conda-lock.yml: tinylib 1.9 (wanted 2.0), tinyssl is not installed (wanted 1.1.1w)"
+    )
+    assert drifted.fix.splitlines() == [
+        "Install what conda-lock.yml wants:",
+        f"    preflight env restore --prefix {of_conda}",
+        "or record what is installed:",
+        f"    preflight env commit --prefix {of_conda}",
+    ]
+    assert (more.id, more.severity) == ("packages.not-locked", Severity.WARNING)
+    assert more.message == "conda-lock.yml does not name 1 installed package: tinyshow 5.0"
+    restore(root / "conda-lock.yml", Environment(of_conda, ""), root)
+    assert compared(checks, root) == []
+
+
+def test_another_build_of_the_locked_version(
+    checks: ModuleType, of_conda: Path, conda: ModuleType, channel: Path
+) -> None:
+    conda.install(channel, of_conda, "python", "pip", "tinyapp", "tinyssl", "tinylib=2.0=py_0")
+    [finding] = compared(checks, of_conda.parents[1])
+    assert (finding.id, finding.severity) == ("packages.other-build", Severity.ERROR)
+    assert finding.message == "tinylib 2.0 py_0, conda-lock.yml wants py_1"
+
+
+def test_environment_yml_is_a_wish(checks: ModuleType, of_conda: Path) -> None:
+    root = of_conda.parents[1]
+    assert compared(checks, root, "environment.yml") == []
+    (root / "environment.yml").write_text("channels: []\ndependencies:\n- python\n- tinylib<2\n- pip: [absent-part]\n")
+    [finding] = compared(checks, root, "environment.yml")
+    assert (finding.id, finding.severity, finding.line) == ("packages.drift", Severity.WARNING, 4)
+    assert "tinylib 2.0 (wanted <2)" in finding.message
+    assert "absent-part is not installed (wanted any version)" in finding.message
+    assert f"conda env update --prefix {of_conda}" in finding.fix
+
+
+def test_a_lock_of_conda_does_not_hold_elsewhere(
+    checks: ModuleType, of_conda: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = of_conda.parents[1]
+    monkeypatch.setattr(checks.environment, "here", lambda: Environment(Path(sys.prefix), ""))
+    [finding] = compared(checks, root)
+    assert (finding.id, finding.severity) == ("packages.not-conda", Severity.ERROR)
+    [finding] = compared(checks, root, "environment.yml")
+    assert (finding.id, finding.severity) == ("packages.not-conda", Severity.WARNING)
+
+
+def test_pixi_lock_is_compared(checks: ModuleType, of_conda: Path, channel: Path) -> None:
+    root = of_conda.parents[1]
+    url = f"{channel.as_uri()}/noarch"
+    names = ["pip-*", "python-3*", "tinyapp-0.3-*", "tinylib-2.0-py_1*", "tinyssl-*"]
+    files = [next(channel.glob(f"*/{name}.conda")).as_uri() for name in names]
+    listed = "".join(f"      - conda: {file}\n" for file in files)
+    text = f"version: 6\nenvironments:\n  default:\n    packages:\n      linux-64:\n{listed}packages:\n"
+    text += "".join(f"- conda: {file}\n  sha256: {sha256_of(file)}\n" for file in files)
+    (root / "pixi.lock").write_text(text)
+    assert compared(checks, root, "pixi.lock") == []
+    (root / "pixi.lock").write_text(text.replace(f"{url}/tinylib-2.0-py_1", f"{url}/tinylib-1.9-py_0"))
+    [finding] = compared(checks, root, "pixi.lock")
+    assert finding.message == "tinylib 2.0, pixi.lock wants 1.9"
+    assert "pixi install --frozen" in finding.fix
+    (root / "pixi.lock").write_text(text.replace("version: 6", "version: 9"))
+    [finding] = compared(checks, root, "pixi.lock")
+    assert (finding.id, finding.line) == ("packages.no-lock", 1)
+
+
+def test_a_package_from_elsewhere_than_the_lock_has_it(checks: ModuleType, site: Path) -> None:
+    info = install(site, "thing", "1.0")
+    commit = "a" * 40
+    text = f"[[packages]]\nname = 'thing'\nversion = '1.0'\nvcs = {{type = 'git', url = 'x', commit-id = '{commit}'}}\n"
+    [finding] = locked(checks, site, "pylock.toml", text)
+    assert finding.id == "packages.other-build"
+    url = {"url": "https://host.example/x.git", "vcs_info": {"vcs": "git", "commit_id": commit}}
+    (info / "direct_url.json").write_text(json.dumps(url))
+    assert locked(checks, site, "pylock.toml", text) == []
+    url = {"url": "https://host.example/thing.whl", "archive_info": {"hashes": {"sha256": "0" * 64}}}
+    (info / "direct_url.json").write_text(json.dumps(url))
+    assert locked(checks, site, "requirements.txt", f"thing==1.0 --hash=sha256:{'0' * 64}\n") == []
+    [finding] = locked(checks, site, "requirements.txt", f"thing==1.0 --hash=sha256:{'f' * 64}\n")
+    assert (finding.id, finding.severity) == ("packages.other-build", Severity.ERROR)

@@ -1,6 +1,7 @@
 import subprocess
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from preflight import draft
 from preflight.config import load
 from preflight.config.document import parse, plain
+from preflight.envlock import environment
 from preflight.errors import UserError
 from preflight.system import watched
 
@@ -140,11 +142,15 @@ class TestDraft:
         assert section["system"] == {"nofile": 400}
         assert section["data"] == [{"path": "${shards}", "files": {"min": 300}}]
 
-    def test_a_lock_beside_the_config_is_listed(self, drafted, tmp_path):
+    def test_a_lock_beside_the_config_is_listed(self, drafted, tmp_path, monkeypatch):
         (tmp_path / "requirements.txt").write_text("numpy==1.0\n")
         assert drafted("")["packages"] == {"lock": "requirements.txt"}
         (tmp_path / "uv.lock").write_text("")
         assert drafted("")["packages"] == {"lock": "uv.lock"}
+        (tmp_path / "conda-lock.yml").write_text("")
+        assert drafted("")["packages"] == {"lock": "uv.lock"}
+        monkeypatch.setattr(environment, "here", lambda: SimpleNamespace(is_conda=True))
+        assert drafted("")["packages"] == {"lock": "conda-lock.yml"}
 
     @pytest.mark.parametrize(
         ("call", "cache"),

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from preflight import draft
+from preflight import draft, writing
 from preflight.cli import options
 from preflight.config import DEFAULT_SOURCE
 from preflight.config.document import read_text
-from preflight.errors import UserError
 from preflight.phrases import counted
 
 
@@ -42,7 +41,8 @@ def main(argv: Sequence[str]) -> int:
     if arguments.prints:
         options.say(written)
         return 0
-    _append(source, draft.append(text, written, str(source)))
+    addition = draft.append(text, written, str(source)).encode()
+    writing.save({source: (source.read_bytes() if source.exists() else b"") + addition})
     options.say(f"{source}: {_summary(section)}\n")
     return 0
 
@@ -52,22 +52,3 @@ def _summary(section: dict[str, Any]) -> str:
     parts += [counted(len(section.get("paths", [])), "path")]
     rest = [key for key in ("packages", "system", "gpu") if key in section]
     return f"`preflight:` added with {', '.join([*parts, *rest])}"
-
-
-def _append(source: Path, addition: str) -> None:
-    """Put a longer file in the place of the old one at once, with the same mode."""
-    target = Path(os.path.realpath(source))
-    part = target.with_name(f".preflight-{os.getpid()}.part")
-    try:
-        try:
-            with open(part, "wb") as file:
-                file.write((target.read_bytes() if target.exists() else b"") + addition.encode())
-                file.flush()
-                os.fsync(file.fileno())
-            if target.exists():
-                part.chmod(target.stat().st_mode & 0o7777)
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as problem:
-        raise UserError(f"the file cannot be written: {problem.strerror}", where=str(source)) from None

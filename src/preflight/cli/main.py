@@ -15,6 +15,7 @@ COMMANDS = {
     "show": "show a stored report again",
     "facts": "write what is known of the GPUs, for bug reports and --facts",
     "data": "write the checksums of a folder, and verify them",
+    "env": "lock what is installed, and tell whether it still is that",
 }
 
 USAGE = """\

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from preflight import writing
 from preflight.errors import UserError
 from preflight.reports import FORMATS, render
 from preflight.reports.text import has_colors, printable
@@ -170,17 +171,11 @@ def say(text: str) -> None:
 
 def write(path: str, text: str) -> None:
     """Write a file as a whole or not at all; a device or a pipe is written as it is."""
-    target = Path(os.path.realpath(path))
-    part = target.with_name(f".preflight-{os.getpid()}.part")
     data = text.encode("utf-8", "backslashreplace")
     try:
         if os.path.exists(path) and not os.path.isfile(path):
             Path(path).write_bytes(data)
-            return
-        try:
-            part.write_bytes(data)
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
+        else:
+            writing.replace({Path(path): data})
     except OSError as problem:
         raise UserError(f"--output {path} cannot be written: {problem.strerror}") from None

@@ -13,6 +13,7 @@ from preflight.draft import needs
 from preflight.draft.paths import Entry, suggest_paths
 from preflight.draft.project import read_project
 from preflight.draft.text import append, write
+from preflight.envlock import environment
 from preflight.errors import UserError
 from preflight.system.code import Program, is_installed, is_loaded_with_parent
 from preflight.system.demands import Demands
@@ -21,6 +22,7 @@ from preflight.system.watched import NoAnswer, watched
 __all__ = ["append", "draft", "section_of", "write"]
 
 DEADLINE = 60.0
+_CONDA_LOCKS = ("conda-lock.yml", "pixi.lock")
 _LOCKS = ("pylock.toml", "uv.lock", "requirements.txt")
 _TEMPORARY = "${oc.env:TMPDIR,/tmp}"
 # Where libraries keep what they fetch, by the calls that fetch it.
@@ -92,5 +94,6 @@ def _imports(program: Program, root: Path) -> Iterator[str | Entry]:
 
 
 def _packages(root: Path) -> Entry:
-    lock = next((name for name in _LOCKS if (root / name).is_file()), "")
+    names = (*_CONDA_LOCKS, *_LOCKS) if environment.here().is_conda else _LOCKS
+    lock = next((name for name in names if (root / name).is_file()), "")
     return {"lock": lock} if lock else {}

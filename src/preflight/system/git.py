@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def repository(top: Path) -> Repository:
     """
     facts: dict[str, str] = {}
     changed, untracked = [], []
-    fields = iter(_git(top, "status", "--porcelain=v2", "--branch", "-z").split("\0"))
+    fields = iter(ask(top, "status", "--porcelain=v2", "--branch", "-z").split("\0"))
     for field in fields:
         kind, _, rest = field.partition(" ")
         if kind == "#":
@@ -80,13 +81,23 @@ def repository(top: Path) -> Repository:
         branch="" if branch == "(detached)" else branch,
         changed=tuple(changed),
         untracked=tuple(untracked),
-        operation=_operation(_git_folder(top)),
+        operation=operation(top),
         upstream=facts.get("branch.upstream", ""),
         unpushed=int(ahead.split()[0]) if ahead else None,
     )
 
 
-def _git(folder: Path, *words: str) -> str:
+def operation(top: Path) -> str:
+    """Return what git is in the middle of in the working tree at `top`, empty where it is idle."""
+    folder = _git_folder(top)
+    return next((name for mark, name in _OPERATIONS.items() if (folder / mark).exists()), "")
+
+
+def ask(folder: Path, *words: str, fine: Collection[int] = (0,)) -> str:
+    """Return what a git command that writes nothing prints; raises GitError as `repository` does.
+
+    `fine` are the exit statuses of an answer.
+    """
     program = shutil.which("git")
     if program is None:
         raise GitError("the command git is not there")
@@ -106,7 +117,7 @@ def _git(folder: Path, *words: str) -> str:
         raise GitError(f"git {words[0]} has not answered after {_LIMIT:.0f} s") from None
     except OSError as error:
         raise GitError(f"{program} cannot be run: {error.strerror}") from error
-    if done.returncode:
+    if done.returncode not in fine:
         text = done.stderr.decode(errors="replace").strip()
         raise GitError(_first_line(text), foreign=str(folder) if "dubious ownership" in text else "")
     return os.fsdecode(done.stdout)
@@ -123,7 +134,3 @@ def _git_folder(top: Path) -> Path:
     if pointer.is_dir():
         return pointer
     return top / pointer.read_text(encoding="utf-8", errors="replace").partition("gitdir: ")[2].strip()
-
-
-def _operation(folder: Path) -> str:
-    return next((name for mark, name in _OPERATIONS.items() if (folder / mark).exists()), "")

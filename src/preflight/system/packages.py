@@ -7,10 +7,11 @@ import os
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -88,12 +89,18 @@ class Distribution:
         return _text(self.info / "INSTALLER").strip()
 
     @cached_property
+    def direct_url(self) -> Mapping[str, Any]:
+        """What it was installed from where that was no index (PEP 610), empty where none was kept."""
+        try:
+            kept = json.loads(_text(self.info / "direct_url.json"))
+        except ValueError:
+            return {}
+        return kept if isinstance(kept, dict) and isinstance(kept.get("url"), str) else {}
+
+    @cached_property
     def source_tree(self) -> str:
         """The folder that it was installed from, where that was a local one."""
-        try:
-            url = urlsplit(json.loads(_text(self.info / "direct_url.json"))["url"])
-        except (ValueError, KeyError, TypeError):
-            return ""
+        url = urlsplit(self.direct_url.get("url", ""))
         return unquote(url.path) if url.scheme == "file" else ""
 
     def lacks_modules_of(self, other: Distribution) -> bool:
@@ -208,9 +215,14 @@ def unmet_requirements(installed: Installed) -> list[Unmet]:
     return unmet
 
 
-def active_requirements(distribution: Distribution, extras: Iterable[str] = ()) -> Iterator[Requirement]:
-    """Yield the requirements that hold here, with `extras`; unreadable ones are passed over."""
-    environments = [{"extra": extra} for extra in ("", *extras)]
+def active_requirements(
+    distribution: Distribution, extras: Iterable[str] = (), markers: Mapping[str, str] | None = None
+) -> Iterator[Requirement]:
+    """Yield the requirements that hold here, with `extras`; unreadable ones are passed over.
+
+    `markers` are the values of another interpreter than this one.
+    """
+    environments = [{**(markers or {}), "extra": extra} for extra in ("", *extras)]
     for line in distribution.requires:
         try:
             requirement = Requirement(line)
@@ -268,17 +280,18 @@ def distribution_name(module: str) -> str:
     return _DISTRIBUTIONS.get(module) or _DISTRIBUTIONS.get(top) or top.replace("_", "-")
 
 
-def install_command(requirements: Sequence[str], installer: str) -> str:
-    """Return the command that installs `requirements` into the environment of this interpreter."""
+def install_command(requirements: Sequence[str], installer: str, prefix: str = sys.prefix, python: str = "") -> str:
+    """Return the command that installs `requirements` into an environment, by default that of this interpreter."""
     import shlex
     import shutil
 
+    python = python or sys.executable
     if installer == "uv" and shutil.which("uv"):
-        command = ["uv", "pip", "install", "--python", sys.executable]
+        command = ["uv", "pip", "install", "--python", python]
     elif installer == "conda" and shutil.which("conda"):
-        command = ["conda", "install", "--prefix", sys.prefix, "--channel", "conda-forge"]
+        command = ["conda", "install", "--prefix", prefix, "--channel", "conda-forge"]
     else:
-        command = [sys.executable, "-m", "pip", "install"]
+        command = [python, "-m", "pip", "install"]
     return shlex.join([*command, *requirements])
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from preflight import writing
 from preflight.system import checksums, manifests
 from preflight.system.manifests import Manifest
 
@@ -167,11 +168,9 @@ class _Memory:
         joined = os.fsencode("\0".join(names))
         head = {"version": _VERSION, "manifest": self.signature, "files": files, "names": len(joined)}
         target = self._file()
-        part = target.with_name(f"{target.name}.{os.getpid()}")
         with suppress(OSError):
             target.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(json.dumps(head).encode() + b"\n" + joined + rows.tobytes())
-            part.replace(target)
+            writing.replace({target: json.dumps(head).encode() + b"\n" + joined + rows.tobytes()}, durable=False)
 
 
 def _rows(names: Sequence[str]) -> array[int]:
