@@ -232,6 +232,14 @@ def test_the_real_check_is_run(top: Path) -> None:
     assert git(top, "rev-list", "--count", "HEAD") == "1\n"
 
 
+def test_the_command_installs_either(top: Path) -> None:
+    for words, kind in (([], "pre-commit"), (["--before", "push"], "pre-push")):
+        command = [sys.executable, "-m", "preflight", "env", "hook", "install", *words]
+        said = subprocess.run(command, cwd=top, check=True, capture_output=True, text=True).stdout
+        assert said == f".git/hooks/{kind} checks the environment\n"
+        assert (top / ".git/hooks" / kind).exists()
+
+
 def test_no_repository(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no hook can be installed: not a git repository"):
         install(tmp_path)

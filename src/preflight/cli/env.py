@@ -56,6 +56,9 @@ def parser() -> argparse.ArgumentParser:
         options.add_config(action)
         if name == "hook":
             action.add_argument("what", choices=["install"], help="install it")
+            action.add_argument(
+                "--before", choices=["commit", "push"], default="commit", help="when to check; default: before a commit"
+            )
             continue
         action.add_argument("--prefix", metavar="FOLDER", type=Path, help="the environment; default: the job's")
         action.add_argument("--format", dest="form", choices=["text", "json"], default="text", help="text or json")
@@ -74,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
     if arguments.action == "hook":
         from preflight.envlock.hook import install
 
-        options.say(f"{visible(install(config.root))}\n")
+        options.say(f"{visible(install(config.root, f'pre-{arguments.before}'))}\n")
         return IN_SYNC
     environment = find(config.root, prefix=arguments.prefix, python=config.python)
     if arguments.prefix is None and not config.python:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,7 +103,9 @@ def _wanted(file: Path, inventory: Inventory, root: Path) -> str:
         pip=[line for line in pip_wanted(inventory, root) if not line.startswith(("-e ", "."))],
         markers=inventory.environment.markers,
     )
-    return edit(read_text(file), present, file)
+    text = read_text(file)
+    mark = "\ufeff" if file.read_bytes().startswith(BOM_UTF8) else ""
+    return mark + edit(text, present, file)
 
 
 def _of_venv(inventory: Inventory, root: Path, *, offline: bool) -> Plan:
