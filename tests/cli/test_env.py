@@ -152,3 +152,16 @@ def test_what_cannot_be(preflight: Command, root: Path, words: list[str], told: 
     assert said.returncode == 2
     assert told in said.stderr
     assert "Traceback" not in said.stderr
+
+
+def test_the_gate_compares_the_environment_of_the_job(preflight: Command, root: Path, prefix: Path) -> None:
+    assert preflight("env", "lock", "--offline", "--prefix", str(prefix)).returncode == 0
+    section = f"{{python: {prefix}/bin/python, packages: {{lock: conda-lock.yml, consistent: false}}}}"
+    (root / "preflight.yaml").write_text(f"preflight: {section}\n")
+    said = preflight("run", "--only", "packages.matches-lock")
+    assert said.returncode == 0, said.stdout
+    lock = root / "conda-lock.yml"
+    lock.write_text(lock.read_text().replace("version: '2.0'", "version: '1.9'"))
+    said = preflight("run", "--only", "packages.matches-lock")
+    assert said.returncode == 1, said.stdout
+    assert "tinylib 2.0, conda-lock.yml wants 1.9  [packages.drift]" in said.stdout

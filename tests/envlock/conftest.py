@@ -37,11 +37,12 @@ def index_type(load_world: Callable[[str], ModuleType]) -> type:
 
 
 @pytest.fixture
-def index(index_type: type, wheels: Path, user: Path) -> Iterator[object]:
+def index(index_type: type, wheels: Path, user: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     """An index that pip's configuration names as the only one."""
     with index_type(wheels) as served:
         (user / ".config/pip").mkdir(parents=True)
         (user / ".config/pip/pip.conf").write_text(f"[global]\nindex-url = {served.url}\n")
+        monkeypatch.setenv("UV_DEFAULT_INDEX", served.url)
         yield served
 
 
@@ -55,6 +56,7 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_CONFIG_DIRS", str(home))
     monkeypatch.setenv("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     return home
 
@@ -76,14 +78,25 @@ def mixed(mixed_once: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(mixed_once, tmp_path / "envs" / "exp", symlinks=True))
 
 
-@pytest.fixture
-def virtual(tmp_path: Path, wheels: Path) -> Path:
-    """A virtual environment with pip."""
-    folder = tmp_path / "venv"
+@pytest.fixture(scope="session")
+def virtual_once(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with pip, which is compiled once; tests work on copies."""
+    folder = tmp_path_factory.mktemp("virtual") / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     with zipfile.ZipFile(next(wheels.glob("pip-*.whl"))) as archive:
         archive.extractall(next(folder.glob("lib/python3.*/site-packages")))
+    command = [folder / "bin/python", "-m", "pip", "install", "--no-index", "--find-links", wheels, "widget"]
+    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(
+        [folder / "bin/python", "-m", "pip", "uninstall", "--yes", "widget"], check=True, capture_output=True
+    )
     return folder
+
+
+@pytest.fixture
+def virtual(virtual_once: Path, tmp_path: Path) -> Path:
+    """A virtual environment with pip."""
+    return Path(shutil.copytree(virtual_once, tmp_path / "venv", symlinks=True))
 
 
 @pytest.fixture
@@ -102,11 +115,15 @@ def install(conda: ModuleType, channel: Path) -> Callable[..., None]:
 
 
 @pytest.fixture
-def pip() -> Callable[..., None]:
-    """Return `pip(prefix, *words)`, which runs the pip of an environment."""
+def pip(user: Path) -> Callable[..., None]:
+    """Return `pip(prefix, *words)`, which installs and uninstalls: by uv where that is there, which takes no second."""
+    uv = shutil.which("uv", path=Path(sys.executable).parent)
 
-    def run(prefix: Path, *words: str) -> None:
-        done = subprocess.run([prefix / "bin/python", "-m", "pip", *words], capture_output=True, text=True, check=False)
+    def run(prefix: Path, verb: str, *words: str) -> None:
+        command = [uv, "pip", verb, "--python", prefix / "bin/python", *(word for word in words if word != "--yes")]
+        if uv is None:
+            command = [prefix / "bin/python", "-m", "pip", verb, *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
     return run

@@ -146,11 +146,11 @@ def test_an_editable_project_is_told_by_its_commit(
 
 
 def test_pip_is_asked_for_what_only_it_finds(
-    virtual: Path, root: Path, tmp_path: Path, user: Path, wheels: Path, inventory_of: Inventories, pip: Any
+    virtual: Path, root: Path, tmp_path: Path, user: Path, wheels: Path, inventory_of: Inventories
 ) -> None:
     (user / ".config/pip").mkdir(parents=True)
     (user / ".config/pip/pip.conf").write_text(f"[global]\nno-index = true\nfind-links = {wheels}\n")
-    pip(virtual, "install", "gadget==1.0")
+    subprocess.run([virtual / "bin/python", "-m", "pip", "install", "gadget==1.0"], check=True, capture_output=True)
     said = provenance.find(inventory_of(virtual), [], root)
     assert said.unlocked.keys() == {"gadget", "pip", "widget"}
     assert said.unlocked["gadget"] == "1.0 (installed from the local file gadget-1.0-py3-none-any.whl)"
@@ -163,7 +163,7 @@ def test_uv_is_asked_for_what_uv_installed(
     if not (scripts / "uv").exists():
         pytest.skip("needs uv")
     monkeypatch.setenv("PATH", str(scripts), prepend=os.pathsep)
-    monkeypatch.setenv("UV_CACHE_DIR", str(user / "uv"))
+    monkeypatch.delenv("UV_DEFAULT_INDEX")
     (user / ".config/uv").mkdir(parents=True)
     (user / ".config/uv/uv.toml").write_text(f'[[index]]\nurl = "{index.url}"\ndefault = true\n')
     (user / ".config/pip/pip.conf").unlink()

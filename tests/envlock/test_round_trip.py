@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -184,3 +185,40 @@ def test_a_package_that_was_tampered_with_is_refused(
     file.write_text(text.replace(gadget.sha256, "f" * 64))
     with pytest.raises(UserError, match="pip fails: ERROR: THESE PACKAGES DO NOT MATCH THE HASHES"):
         restore(file, Environment(mixed, ""), root)
+
+
+def test_without_py_rattler_it_is_said_who_else_installs(
+    mixed: Path, root: Path, inventory_of: Inventories, install: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock(inventory_of(mixed), root)
+    install(mixed, "python", "pip", "tinyapp")
+    monkeypatch.setitem(sys.modules, "rattler", None)
+    with pytest.raises(UserError, match="py-rattler, which installs conda's packages, is not installed") as raised:
+        restore(root / "conda-lock.yml", Environment(mixed, ""), root)
+    assert f"conda-lock install --prefix {mixed} conda-lock.yml" in raised.value.fix
+
+
+def test_a_virtual_environment_goes_back_too(virtual: Path, root: Path, inventory_of: Inventories, pip: Run) -> None:
+    pip(virtual, "install", "gadget==1.0")
+    found = lock(inventory_of(virtual), root)
+    file = root / "pylock.toml"
+    assert (list(found.files), found.unlocked) == ([file], {})
+    locked = file.read_bytes()
+    pip(virtual, "install", "gadget==1.1", "Show==5.1")
+    drifted = [("pip", "gadget", "version"), ("pip", "show", "extra")]
+    assert sorted(kinds(file, inventory_of(virtual), root)) == drifted
+    assert len(restore(file, Environment(virtual, ""), root)) == 2
+    assert kinds(file, inventory_of(virtual), root, deep=True) == []
+    file.unlink()
+    lock(inventory_of(virtual), root)
+    assert file.read_bytes() == locked
+
+
+def test_what_pixi_keeps_is_left_to_pixi(tmp_path: Path, inventory_of: Inventories) -> None:
+    prefix = tmp_path / ".pixi/envs/default"
+    (prefix / "conda-meta").mkdir(parents=True)
+    (tmp_path / "pixi.lock").write_text("version: 6\n")
+    with pytest.raises(UserError, match=r"pixi\.lock is the lock of this project, and pixi keeps it"):
+        plan(inventory_of(prefix), tmp_path)
+    with pytest.raises(UserError, match=r"pixi\.lock is another tool's"):
+        restore(tmp_path / "pixi.lock", Environment(prefix, ""), tmp_path)

@@ -201,6 +201,8 @@ def _from_specification(file: Path, inventory: Inventory, _root: Path, installed
 def _unmet(specs: Iterable[Spec], there: Mapping[str, Package]) -> Iterator[Change]:
     for spec in specs:
         package = there.get(spec.name)
+        if spec.name.startswith("__"):  # what stands for the machine itself
+            continue
         if package is None or not is_met(spec, package):
             wanted = Package(name=spec.name, version=spec.version, manager="conda", build=spec.build)
             kind = "missing" if package is None else "version" if spec.version else "build"

@@ -42,9 +42,10 @@ def find(
 ) -> Provenance:
     """Look for the file that each package of pip was installed from.
 
-    `known` are packages of an earlier lock: the same version is the same file. Then what pip kept of the installation,
-    the project's own locks, uv where that installed it, the indexes of pip's configuration, and pip itself are asked;
-    pip, which is slow, not for what is `hopeless`: what an earlier lock had to leave out in the same version, and why.
+    What pip kept of the installation comes first; then `known`, the packages of an earlier lock: the same version is
+    the same file. Then the project's own locks, uv where that installed it, the indexes of pip's configuration, and pip
+    itself are asked; pip, which is slow, not for what is `hopeless`: what an earlier lock had to leave out in the same
+    version, and why.
     """
     locked = {package.name: package for package in known if package.manager == "pip"}
     found: dict[str, Package] = {}

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -33,27 +33,28 @@ def restore(lock: Path, environment: Environment, root: Path) -> list[str]:
     if lock.name not in _OURS:
         raise UserError(f"{lock.name} is another tool's", where=str(lock), fix="Let the tool that wrote it install it")
     inventory = Inventory.of(environment)
-    before = [change for change in drift(lock, inventory, root).changes if _can_be_undone(change)]
+    locked = _locked(lock, inventory)
+    before = _to_undo(lock, inventory, root, locked)
     if any(change.manager == "conda" for change in before):
-        locked = read_lock(lock).packages(inventory.platform)
-        _restore_conda([package for package in locked if package.manager == "conda"], inventory)
+        _restore_conda([package for package in locked.values() if package.manager == "conda"], inventory)
         # What a new Python brings is not known of the environment as it was.
         environment = Environment(environment.prefix, environment.why)
         inventory = Inventory.of(environment)
-    pip = [each for each in drift(lock, inventory, root).changes if each.manager == "pip" and _can_be_undone(each)]
+    pip = [change for change in _to_undo(lock, inventory, root, locked) if change.manager == "pip"]
     if pip:
-        _restore_pip(pip, _locked(lock, inventory), environment)
+        _restore_pip(pip, locked, environment)
     return lines(before, len(before))
 
 
-def _can_be_undone(change: Change) -> bool:
-    wanted = change.before
-    return wanted is None or change.manager == "conda" or bool(wanted.url)
-
-
-def _locked(lock: Path, inventory: Inventory) -> dict[str, Package]:
+def _locked(lock: Path, inventory: Inventory) -> dict[tuple[str, str], Package]:
     packages = read_pylock(lock)[0] if lock.suffix == ".toml" else read_lock(lock).packages(inventory.platform)
-    return {each.name: each for each in packages if each.manager == "pip"}
+    return {(each.manager, each.name): each for each in packages}
+
+
+def _to_undo(lock: Path, inventory: Inventory, root: Path, locked: Mapping[tuple[str, str], Package]) -> list[Change]:
+    """Return what differs, without what could not be locked: that cannot be installed either."""
+    changes = drift(lock, inventory, root).changes
+    return [change for change in changes if change.before is None or (change.manager, change.name) in locked]
 
 
 def _restore_conda(packages: Sequence[Package], inventory: Inventory) -> None:
@@ -109,8 +110,10 @@ def _record(rattler: Any, package: Package, platform: str) -> Any:
     return rattler.RepoDataRecord(record, unquote(name), package.url, package.url.rpartition("/")[0].rpartition("/")[0])
 
 
-def _restore_pip(changes: Iterable[Change], locked: dict[str, Package], environment: Environment) -> None:
-    wanted = [locked[change.name] for change in changes if change.kind != "extra" and change.name in locked]
+def _restore_pip(
+    changes: Sequence[Change], locked: Mapping[tuple[str, str], Package], environment: Environment
+) -> None:
+    wanted = [locked["pip", change.name] for change in changes if change.kind != "extra"]
     gone = [change.name for change in changes if change.kind == "extra"]
     if gone:
         _run(_command(environment, "uninstall", *gone))
