@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from preflight import ChildFailed, Finding, check, error, info
+from preflight import ChildFailed, Finding, check, error, info, warning
 from preflight.config import Config, Gpu
 from preflight.phrases import counted
 from preflight.system.experiment import cpu_setting
@@ -120,6 +120,7 @@ def check_device_computes_rightly(
         gpu.unsupported-dtype  the device, or this torch, cannot compute in a format that the config names
         gpu.operation-fails    another error
         gpu.not-computed       the experiment does not use torch, which this is done with
+        gpu.pcie               its PCIe link, while it copies, is narrower or slower than card and slot allow
     """
     if cpu_setting(config.experiment):
         return
@@ -144,6 +145,7 @@ def check_device_computes_rightly(
     if computed.refusal == Refusal.NO_DEVICE:
         pytest.skip(f"no device to compute on: {computed.text}")
     yield from judge(need, computed, called(gpus, device))
+    yield from judge_link(need, computed, called(gpus, device))
 
 
 def in_child(fresh: Callable[..., Any], device: str, words: Sequence[str], notes: Path) -> dict[str, Any]:
@@ -182,6 +184,24 @@ def judge(need: Gpu, computed: Computed, name: str) -> Iterator[Finding]:
         cause = lacking.get(word, "no format of numbers has that name")
         fix = "Correct `dtypes`, or choose a device and a torch that can"
         yield error(f"{name} cannot compute in {word}", id="gpu.unsupported-dtype", cause=cause, fix=fix, **at)
+
+
+def judge_link(need: Gpu, computed: Computed, name: str) -> Iterator[Finding]:
+    """Say that a link which was at work is narrower or slower than card and slot allow."""
+    link, at = computed.link, {"file": need.at.file, "line": need.at.line}
+    for key, unit in (("width", "lanes"), ("generation", "generation")):
+        found, most = link.get(key, 0), link.get(f"{key}_most", 0)
+        if 0 < found < most:
+            shown = [f"{each} lanes" if unit == "lanes" else f"generation {each}" for each in (found, most)]
+            yield warning(
+                f"{name} has a PCIe link of {shown[0]} at work, {shown[1]} is possible",
+                id="gpu.pcie",
+                found=shown[0],
+                wanted=shown[1],
+                cause="the card sits badly, its riser or a lane is damaged, or the firmware limits the slot",
+                fix="Have it looked at; copies to and from the device are slower until then:\n    nvidia-smi -q -d PCI",
+                **at,
+            )
 
 
 def _not_right(steps: Sequence[Step], name: str, computed: Computed, at: dict[str, Any]) -> Finding:

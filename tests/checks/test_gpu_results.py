@@ -13,6 +13,7 @@ import pytest
 from preflight.config import Config, Gpu, Location
 from preflight.model import Finding, Status
 from preflight.system.gpu import arithmetic, gather
+from preflight.system.gpu.arithmetic import Computed
 from preflight.system.gpu.facts import Build, Device, Driver, Gpus
 from preflight.system.gpu.operation import as_bits
 from preflight.system.gpu.presence import is_any_here
@@ -264,3 +265,27 @@ def test_a_gpu_with_a_kernel_that_hangs(
     assert "NVIDIA" in finding.message
     monkeypatch.undo()
     assert not found_on_gpu()
+
+
+@pytest.mark.parametrize(
+    ("link", "words"),
+    [
+        ({"width": 16, "width_most": 16, "generation": 5, "generation_most": 5}, []),
+        ({"width": 8, "width_most": 16, "generation": 5, "generation_most": 5}, ["8 lanes at work, 16 lanes"]),
+        (
+            {"width": 16, "width_most": 16, "generation": 1, "generation_most": 4},
+            ["generation 1 at work, generation 4"],
+        ),
+        ({}, []),
+    ],
+)
+def test_a_link_at_work(link: dict[str, int], words: list[str], checks: ModuleType) -> None:
+    found = list(checks.judge_link(Gpu(), Computed(device="cuda:0", link=link), NAME))
+    assert [each.id for each in found] == ["gpu.pcie"] * len(words)
+    assert all(said in each.message for said, each in zip(words, found, strict=True))
+
+
+def test_the_link_of_a_real_gpu(on_gpu: Any) -> None:
+    computed = Computed.from_facts(on_gpu(arithmetic.compute, "cuda:0", ["float32"], 1))
+    assert computed.link["width"] > 0
+    assert computed.link["generation"] > 0

@@ -7,11 +7,12 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from preflight.system.gpu.link import link_at_work
 from preflight.system.gpu.operation import Operation, as_bits
 from preflight.system.gpu.operations import operations
 from preflight.system.gpu.refusals import first_line, refusal_of
@@ -61,7 +62,7 @@ class Computed:
 
     `context` is the seconds until the device did its first work, `unknown` the words that no format is known by,
     `untried` the operations that were left out because the device had failed for good, `libraries` the files of
-    cuBLAS and cuDNN that were loaded.
+    cuBLAS and cuDNN that were loaded, `link` what its PCIe link was while it copied.
     """
 
     device: str
@@ -76,6 +77,7 @@ class Computed:
     unknown: tuple[str, ...] = ()
     untried: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
+    link: Mapping[str, int] = field(default_factory=dict)
 
     def to_facts(self) -> dict[str, Any]:
         """Return plain values."""
@@ -103,7 +105,9 @@ def compute(device: str, words: Sequence[str], seed: int, note: Note = lambda _:
         note(label(computed))
         with one_thread():
             steps, untried = _try_all(device, words, seed, note)
+            link = {} if untried else link_at_work(device, computed.address)
         known |= {"steps": [asdict(each) for each in steps], "untried": untried, "libraries": loaded_libraries()}
+        known |= {"link": link}
     unknown = [word for word in words if not formats_of(word)]
     return {**known, "unknown": unknown, "seconds": time.perf_counter() - began}
 
