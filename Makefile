@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(abspath $(VENV))/bin
 DIGITS = examples/digits
+# Most tests wait for processes: two at a time take half as long.
+TESTS = $(BIN)/python -m pytest --numprocesses 2
 PIP = $(BIN)/python -m pip install --disable-pip-version-check
 
 .PHONY: help setup example test check bench clean
@@ -19,13 +21,13 @@ example: $(VENV)/user	## check examples/digits, a small real project
 	cd $(DIGITS) && $(BIN)/preflight run --config config.yaml
 
 test: setup	## run the tests
-	$(BIN)/python -m pytest
+	$(TESTS)
 
 check: setup	## format, lint, types, tests: what a change must pass
 	$(BIN)/ruff format
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(TESTS)
 
 bench: setup	## measure what the gate costs
 	$(BIN)/python -m benchmarks

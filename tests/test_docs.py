@@ -111,7 +111,7 @@ def test_a_first_section_is_written_and_good(repository: Path) -> None:
 
 def test_the_tests_are_run(repository: Path) -> None:
     done = call(["make", "--dry-run", "test"], repository)
-    assert done.stdout.splitlines()[-1].endswith(".venv/bin/python -m pytest"), done.stdout
+    assert done.stdout.splitlines()[-1].endswith(".venv/bin/python -m pytest --numprocesses 2"), done.stdout
 
 
 def test_a_fresh_machine_gets_torch_first(repository: Path) -> None:

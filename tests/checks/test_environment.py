@@ -1,7 +1,8 @@
 """The environment check under locales, folders, names, screens and processors that really are so."""
 
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -57,10 +58,17 @@ def test_code_that_reads_no_text(line: str, tmp_path: Path, checks: ModuleType) 
 WORKERS = Config(experiment={"num_workers": 2})
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder with a name that leaves room for sockets."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
 def test_a_temporary_folder_that_is_missing(
-    tmp_path: Path, checks: ModuleType, monkeypatch: pytest.MonkeyPatch
+    short_path: Path, checks: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "gone"))
+    monkeypatch.setenv("TMPDIR", str(short_path / "gone"))
     (finding,) = checks.check_temporary_folder_suits_workers(Config())
     assert (finding.id, finding.severity) == ("environment.temporary-missing", Severity.WARNING)
     subprocess.run(finding.fix.splitlines()[-1], shell=True, check=True)
@@ -71,12 +79,12 @@ def test_a_temporary_folder_that_is_missing(
     ("rule", "name"), [("mknod:*:EPERM", "temporary-sockets"), ("type:sshfs", "temporary-network"), ("clock:0", "")]
 )
 def test_a_temporary_folder_that_does_not_suit_workers(
-    rule: str, name: str, *, tmp_path: Path, checks: ModuleType, in_world: Any, misbehaving: Any
+    rule: str, name: str, *, short_path: Path, checks: ModuleType, in_world: Any, misbehaving: Any
 ) -> None:
-    out = tmp_path / "out"
+    out = short_path / "out"
     out.mkdir()
-    (tmp_path / "server").mkdir()
-    setup = f"{misbehaving(tmp_path / 'server', out, rule)}; export TMPDIR={out}"
+    (short_path / "server").mkdir()
+    setup = f"{misbehaving(short_path / 'server', out, rule)}; export TMPDIR={out}"
     findings = in_world(setup, checks.check_temporary_folder_suits_workers, WORKERS)
     assert [finding.id for finding in findings] == ([f"environment.{name}"] if name else [])
     assert not in_world(setup, checks.check_temporary_folder_suits_workers, Config())

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 CHECKS = """
@@ -54,8 +55,18 @@ def test_interrupted_run_shows_what_is_known(project: Any, nothing_left: Callabl
     assert b"Traceback" not in errors
 
 
+@pytest.fixture(scope="module")
+def start_up() -> float:
+    """The seconds in which this machine, busy as it is, comes to the first line of preflight and back."""
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-m", "preflight", "--version"], check=True, capture_output=True)
+    return time.monotonic() - began
+
+
 @pytest.mark.parametrize("moment", [0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6, 0.8])
-def test_any_moment_will_do(project: Any, nothing_left: Callable[[], list[str]], moment: float) -> None:
+def test_any_moment_will_do(
+    project: Any, nothing_left: Callable[[], list[str]], start_up: float, moment: float
+) -> None:
     """While it starts, while it collects, while it runs: two seconds, 130, and no traceback."""
     project.checks("slow", CHECKS)
     process = start(project.folder)
@@ -65,7 +76,8 @@ def test_any_moment_will_do(project: Any, nothing_left: Callable[[], list[str]],
     _, errors = process.communicate(timeout=20)
     assert time.monotonic() - began < 2
     # Before the first line of preflight runs, the interpreter itself answers the signal.
-    assert process.returncode == 130 or (moment < 0.4 and process.returncode in {1, -signal.SIGINT})
+    is_early = moment < max(0.4, start_up)
+    assert process.returncode == 130 or (is_early and process.returncode in {1, -signal.SIGINT})
     assert b"preflight/" not in errors
     assert nothing_left() == []
 
@@ -102,8 +114,8 @@ def test_killed_worker_leaves_a_report(project: Any, nothing_left: Callable[[], 
     """A worker that dies gets the last word written for it: NO VERDICT, each check with its reason."""
     project.checks("slow", CHECKS)
     process = start(project.folder, "--only", "slow", "--format", "json")
-    time.sleep(1.5)
-    (worker,) = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    (worker,) = wait_for_sleep(process.pid)
+    time.sleep(0.5)
     os.kill(worker, signal.SIGKILL)
     output, _ = process.communicate(timeout=10)
     assert process.returncode == 3
@@ -115,6 +127,16 @@ def test_killed_worker_leaves_a_report(project: Any, nothing_left: Callable[[], 
         "worker.answers": "BROKEN",
     }
     assert nothing_left() == []
+
+
+def wait_for_sleep(pid: int) -> list[int]:
+    """Wait until a check below a process sleeps; return the children of that process."""
+    until = time.monotonic() + 15
+    process = psutil.Process(pid)
+    while not any(each.name() == "sleep" for each in process.children(recursive=True)):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return [child.pid for child in process.children()]
 
 
 def alive(pid: int) -> bool:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,9 @@ def test_a_user_without_a_name_and_a_home(project: Path, tmp_path: Path, run: Wo
     for path in (project, *project.rglob("*")):
         os.chown(path, 12345, 12345)
     # The folders above are the tests' own.
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder == Path(tempfile.gettempdir()):
+            break
         folder.chmod(0o755)
     user = 'set -- env --unset=HOME setpriv --reuid=12345 --regid=12345 --clear-groups --inh-caps=-all "$@"'
     setup = f"{open_way_to(Path(sys.base_prefix), tmp_path / 'kept')}\n{user}"
