@@ -9,7 +9,7 @@ import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,12 +149,10 @@ class Uncollected(pytest.Item):
 
 
 def load(path: Path, config: pytest.Config) -> types.ModuleType:
-    """Import the check file at `path` under a name that nothing else has, its asserts rewritten.
+    """Import the check file at `path` under a name that nothing else has.
 
-    `from .other import …` finds the files beside it; nothing is written to disk. Raises whatever the file raises.
+    `from .other import …` finds the files beside it. Raises whatever the file raises.
     """
-    from _pytest.assertion.rewrite import rewrite_asserts
-
     package_name = "preflight_checks_" + re.sub(r"\W", "_", str(path.parent))
     name = f"{package_name}.{path.stem}"
     if name in sys.modules:
@@ -163,20 +161,32 @@ def load(path: Path, config: pytest.Config) -> types.ModuleType:
         package = types.ModuleType(package_name)
         package.__path__ = [str(path.parent)]
         sys.modules[package_name] = package
-    source = path.read_bytes()
-    tree = ast.parse(source, filename=str(path))
-    rewrite_asserts(tree, source, str(path), config)
+    code = _code_of(path, name, config)
     module = types.ModuleType(name)
     module.__file__ = str(path)
     module.__package__ = package_name
     module.__spec__ = ModuleSpec(name, None, origin=str(path))
     sys.modules[name] = module
     try:
-        exec(compile(tree, str(path), "exec", dont_inherit=True), vars(module))  # noqa: S102 - this is an import
+        exec(code, vars(module))  # noqa: S102 - this is an import
     except BaseException:
         del sys.modules[name]
         raise
     return module
+
+
+def _code_of(path: Path, name: str, config: pytest.Config) -> types.CodeType:
+    """Return the code of a check file, its asserts rewritten; that of the built-in ones is Python's to cache."""
+    if path.parent == config.stash[CONTEXT].trusted:
+        cached = SourceFileLoader(name, str(path)).get_code(name)
+        assert cached is not None
+        return cached
+    from _pytest.assertion.rewrite import rewrite_asserts
+
+    source = path.read_bytes()
+    tree = ast.parse(source, filename=str(path))
+    rewrite_asserts(tree, source, str(path), config)
+    return compile(tree, str(path), "exec", dont_inherit=True)
 
 
 class CheckPlugin:
