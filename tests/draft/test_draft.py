@@ -217,6 +217,13 @@ class TestDraft:
         subprocess.run(commit, cwd=tmp_path, check=True)
         assert drafted(code)["code"] == {"commit": True}
 
+    def test_a_program_that_asks_the_driver_wants_what_it_shows(self, tmp_path, in_world, nvidia_driver):
+        (tmp_path / "train.py").write_text("import pynvml\npynvml.nvmlInit()\n")
+        section = in_world(nvidia_driver(2), draft.draft, "gpus: 2\n", None, (), tmp_path)
+        assert section["gpu"] == {"count": "${gpus}"}
+        hidden = nvidia_driver(2, driver={"nvmlInit": "error 18"})
+        assert "gpu" not in in_world(hidden, draft.draft, "gpus: 2\n", None, (), tmp_path)
+
     def test_a_device_that_is_no_gpu_asks_for_none(self, drafted):
         section = draft.write(drafted("", "device: cpu\ngpus: 4\n"))
         assert load(Path("foo.yaml"), text="device: cpu\ngpus: 4\n" + section).gpu is None

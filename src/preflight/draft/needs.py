@@ -62,7 +62,8 @@ def of_gpu(project: Project) -> Entry:
     named_devices = [each for each in settings if each.name in ("device", "accelerator") and each.value]
     devices = [str(each.value).lower() for each in named_devices]
     references = [each.reference for each in named_devices if each.reference and isinstance(each.value, str)]
-    wants_gpu = any(re.match(r"cuda|gpu", device) for device in devices) or (project.demands.cuda and not devices)
+    wants_gpu = any(re.match(r"cuda|gpu", device) for device in devices)
+    wants_gpu |= not devices and (project.demands.cuda or _asks_driver(project.demands))
     if not wants_gpu and not (references and devices[0] == "cpu"):
         return {}
     found: Entry = {"device": references[0]} if references else {}
@@ -129,6 +130,15 @@ def _logs_in_to_wandb(project: Project) -> bool:
         for setting in project.settings
     )
     return is_sure and not is_off and "wandb.init" in project.demands.calls
+
+
+def _asks_driver(demands: Demands) -> bool:
+    """Tell whether the program itself talks to the GPU driver, which shows it devices now."""
+    if "pynvml.nvmlInit" not in demands.calls:
+        return False
+    from preflight.system.gpu.nvml import ask_all
+
+    return bool(ask_all()[1])
 
 
 def _gpu_count(settings: Sequence[Setting], devices: Sequence[str], *, is_named: bool) -> str | int:
