@@ -5,9 +5,12 @@ import types
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from preflight.config import Config
 from preflight.worker.collect import Context
+from preflight.worker.request import is_named, may_name
 
 
 @pytest.mark.parametrize("ends_well", [True, False])
@@ -29,3 +32,31 @@ def test_what_the_job_sees_is_taken_back(tmp_path: Path, ends_well: bool) -> Non
     assert (list(sys.path), sys.dont_write_bytecode) == before
     assert sys.modules["wave"] is ours
     assert "not_there_before" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "may"),
+    [
+        ("gpu", "gpu", True),
+        ("gpu-health", "gpu", True),
+        ("gpu-health", "gpu-health.devices-are-free", True),
+        ("data", "data.is-there[a.b/c]", True),
+        ("data", "database", False),
+        ("database", "data", False),
+        ("gpu", "gpu-health", False),
+        ("data", "*.is-there", True),
+    ],
+)
+def test_a_file_that_holds_nothing_of_what_is_named_is_left_alone(family: str, name: str, *, may: bool) -> None:
+    assert may_name(family, name) is may
+    if not may:
+        assert not is_named(f"{family}.anything[x]", name)
+
+
+WORDS = st.lists(st.sampled_from(["gpu", "gpu-health", "data", "is-there", ".", "[", "]", "*", "?", "x"]), max_size=6)
+
+
+@given(st.sampled_from(["gpu", "gpu-health", "data"]), WORDS.map("".join), WORDS.map("".join))
+def test_no_check_that_is_named_is_in_a_file_left_alone(family: str, rest: str, name: str) -> None:
+    if is_named(f"{family}.{rest}", name):
+        assert may_name(family, name)

@@ -19,6 +19,12 @@ def is_named(check: str, name: str) -> bool:
     return name in names or fnmatchcase(check, name.replace("[", "[[]"))
 
 
+def may_name(family: str, name: str) -> bool:
+    """Tell whether `--only NAME` may mean a check of this family; a glob may mean any."""
+    first = name.partition("[")[0].partition(".")[0]
+    return first in (family, family.partition("-")[0]) or any(letter in name for letter in "*?")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """Which checks take part: `only` ids (whole, without entry, a family or a glob), one of `tags`, pytest's `-k`."""

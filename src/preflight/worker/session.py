@@ -20,8 +20,18 @@ from preflight.isolation.endings import result_of, unanswered
 from preflight.model import Planned, Result, Status
 from preflight.worker import fixtures, wire
 from preflight.worker.answer import AnswerPlugin
-from preflight.worker.collect import PLANNED, CheckFile, CheckPlugin, Context, Uncollected, chosen, planned_file, unique
-from preflight.worker.request import Request
+from preflight.worker.collect import (
+    PLANNED,
+    CheckFile,
+    CheckPlugin,
+    Context,
+    Uncollected,
+    chosen,
+    family_of,
+    planned_file,
+    unique,
+)
+from preflight.worker.request import Request, may_name
 
 _BEAT = 2.0
 # The host's pytest settings, conftest files and plugins cannot reach a session that is started with these, and with
@@ -77,8 +87,9 @@ class Session:
         self.children = Children()
 
     def files(self) -> list[Path]:
-        """Return the check files of this session."""
-        return discovery.check_files(discovery.folders(self.config.root))
+        """Return the check files of this session: those that hold nothing which `--only` names are left alone."""
+        files, only = discovery.check_files(discovery.folders(self.config.root)), self.request.only
+        return [file for file in files if not only or any(may_name(family_of(file), name) for name in only)]
 
     def heavy(self, files: Sequence[Path]) -> list[Path]:
         """Return the files that import the experiment's modules when they are loaded: the stage's to load."""
