@@ -52,7 +52,7 @@ def test_processes_are_named_and_ours_are_known(in_world: Any, nvidia_driver: An
     assert (gone.name, gone.user) == ("", "")
     in_first = os.readlink("/proc/self/ns/pid") == gather._FIRST_NAMESPACE
     assert bool(mine.name) is in_first
-    (device,) = in_world(setup, gather.gather, Path(), own=[os.getpid()]).devices
+    (device,) = in_world(f"export PREFLIGHT_WORKER={os.getpid()}; {setup}", gather.gather, Path()).devices
     assert device.processes[0].own is in_first
 
 

@@ -16,11 +16,10 @@ from preflight.system.origins import SearchPath
 _FIRST_NAMESPACE = "pid:[4026531836]"
 
 
-def gather(root: Path, *, own: Collection[int] = (), start: bool = True) -> Gpus:
+def gather(root: Path, *, start: bool = True) -> Gpus:
     """Return all that a project in `root` can see without importing torch or computing.
 
-    `own` are processes of this run besides this one and its worker; with `start` the CUDA driver library is started
-    too, where there is a device that it could show.
+    With `start` the CUDA driver library is started too, where there is a device that it could show.
     """
     answers, devices = nvml.ask_all()
     path = SearchPath.of(root)
@@ -28,7 +27,7 @@ def gather(root: Path, *, own: Collection[int] = (), start: bool = True) -> Gpus
     amd, amd_usable = host.amd_devices()
     if answers["driver"] == Driver.ABSENT and (nodes or loaded):
         answers["driver"] = Driver.NOT_LOADED
-    known = {*own, os.getpid(), *_worker()}
+    known = {os.getpid(), *_worker()}
     seen = {
         "devices": tuple(_with_names(device, known) for device in devices),
         "loaded": loaded,

@@ -56,22 +56,21 @@ class _Interview:
                     else:
                         self.driver.update(told)
             except (Silent, Died) as problem:
-                self._note(
-                    question, index, "does not answer" if isinstance(problem, Silent) else "ends the asking process"
-                )
+                self._note(question, index, died=isinstance(problem, Died))
                 return index is None
         return True
 
     def _device(self, index: int) -> dict[str, Any]:
         return self.devices.setdefault(index, {"index": index})
 
-    def _note(self, question: str, index: int | None, what: str) -> None:
-        if index is None:
-            driver = Driver.SILENT if what == "does not answer" else Driver.FAILED
-            self.driver |= {"driver": driver, "error": f"{question} {what}"}
-        else:
+    def _note(self, question: str, index: int | None, *, died: bool) -> None:
+        if index is not None:
             self._device(index)["silent"] = [question]
             self.silent += 1
+        elif died:
+            self.driver |= {"driver": Driver.FAILED, "error": f"{question} ends the asking process"}
+        else:
+            self.driver |= {"driver": Driver.SILENT, "error": f"{question} does not answer"}
 
 
 def _ask(first: int, tell: Tell) -> None:
