@@ -28,7 +28,8 @@ _KEPT = 512 * 1024
 # Beyond its time the program's stacks are asked for and its processes killed; a keeper that is silent after so many
 # seconds more is killed itself.
 _PATIENCE = 15.0
-_MOST_PROCESSES = 4096
+# Programs of many workers stay far below this, for each processor.
+_MOST_PROCESSES, _PER_PROCESSOR = 512, 32
 
 
 class Way(StrEnum):
@@ -131,8 +132,8 @@ def rehearse(command: Command, orders: Orders, *, seconds: float, view: View | N
 
 
 def _most_processes() -> int:
-    limit = tasks()
-    return min(_MOST_PROCESSES, limit.left // 2) if limit else _MOST_PROCESSES
+    most, limit = max(_MOST_PROCESSES, _PER_PROCESSOR * (os.cpu_count() or 1)), tasks()
+    return min(most, limit.left // 2) if limit else most
 
 
 def _keep(specification: Mapping[str, Any], environment: Mapping[str, str], seconds: float) -> tuple[Tail, Any]:
@@ -191,7 +192,9 @@ def _listen(process: subprocess.Popen[bytes], report: int, seconds: float) -> tu
 def _rehearsed(orders: Orders, told: Mapping[str, Any], output: Tail, seconds: float) -> Rehearsed:
     layers = [(layer, point) for layer, point in told.get("layers", ())]
     missing = told.get("missing", "")
-    stacks = "".join(file.read_text(errors="replace") for file in sorted(orders.answers.glob("*.stack")))
+    # By the time at which their processes began.
+    files = sorted(orders.answers.glob("*.stack"), key=lambda file: int(file.stem.partition("-")[2]))
+    stacks = "\n".join(text for file in files if (text := file.read_text(errors="replace")))
     return Rehearsed(
         code=told.get("code"),
         seconds=seconds,

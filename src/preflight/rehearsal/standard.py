@@ -88,6 +88,8 @@ def _run_and_resume(config: Config, command: Command, folder: Path, view: View |
 
 def _trusted(done: Rehearsed) -> Rehearsed:
     """Return a run whose failure is the program's own; raises ViewRefused where the view may have made it fail."""
+    if done.stopped == "full":
+        raise ViewRefused("the scratch folder is too small for what the program writes: name a larger one in TMPDIR")
     if done.code and done.way is Way.VIEW:
         for words in _LIMITS:
             if words in done.output:
