@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from types import FrameType, ModuleType
 from typing import Any
 
-from preflight.rehearsal.inside import arrivals, callers, places, wire
+from preflight.rehearsal.inside import arrivals, callers, frameworks, places, wire
 from preflight.rehearsal.inside.shortening import Ends, length_of
 
 # Each returns facts that are told with every batch.
@@ -40,6 +40,7 @@ def install(settings: dict[str, Any]) -> None:
     _first = settings.get("batches", 3)
     _whole.update(os.path.abspath(place) for place in settings.get("whole", ()))
     arrivals.when_imported("torch.utils.data.dataloader", _patch)
+    frameworks.install(settings)
 
 
 def current() -> dict[str, Any] | None:
