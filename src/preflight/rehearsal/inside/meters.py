@@ -1,9 +1,10 @@
 """Measures what the program takes: memory and open files at each batch, and what it saves.
 
-With each `batch`: rss, heap (bytes that malloc has given out), files (open ones), cuda (bytes that torch has reserved
-on all devices, at most so far). `memory` {processes: [{pid, rss, pss}]}: this process and those below it, now and then;
-pss counts a page that n processes share as a part of n. `saved` {path, bytes, seconds, by, place}: a call of `by` has
-written a file. `most` {rss, cuda, files}: at the end of a process.
+With each `batch`: rss, heap (bytes that malloc has given out), files (open ones), and of each GPU in use the bytes that
+torch has reserved at most so far (cuda), that its tensors take now (tensors), and that the card has (card).
+`memory` {processes: [{pid, rss, pss}]}: this process and those below it, now and then; pss counts a page that n
+processes share as a part of n. `saved` {path, bytes, seconds, by, place}: a call of `by` has written a file.
+`most` {rss, files, cuda, …}: at the end of a process.
 """
 
 import atexit
@@ -51,7 +52,7 @@ def measure() -> dict[str, Any]:
     if time.monotonic() - _measured > _SECONDS_BETWEEN:
         wire.tell("memory", processes=[_shares(pid) for pid in _family()])
         _measured = time.monotonic()
-    facts = {"rss": _resident(), "heap": _heap(), "files": _open_files(), "cuda": _reserved()}
+    facts = {"rss": _resident(), "heap": _heap(), "files": _open_files(), **_on_cards()}
     return {name: value for name, value in facts.items() if value is not None}
 
 
@@ -102,11 +103,16 @@ def _open_files() -> int | None:
         return None
 
 
-def _reserved() -> int | None:
+def _on_cards() -> dict[str, list[int]]:
     cuda = sys.modules.get("torch.cuda")
     if cuda is None or not getattr(cuda, "is_initialized", bool)():
-        return None
-    return int(sum(cuda.max_memory_reserved(device) for device in range(cuda.device_count())))
+        return {}
+    used = [device for device in range(cuda.device_count()) if cuda.max_memory_reserved(device)]
+    return {
+        "cuda": [int(cuda.max_memory_reserved(device)) for device in used],
+        "tensors": [int(cuda.memory_allocated(device)) for device in used],
+        "card": [int(cuda.get_device_properties(device).total_memory) for device in used],
+    }
 
 
 def _family() -> Iterator[int]:
@@ -181,7 +187,7 @@ def _written(path: str) -> str:
 
 
 def _tell_most() -> None:
-    facts = {"rss": _peak(), "cuda": _reserved(), "files": _open_files()}
+    facts = {"rss": _peak(), "files": _open_files(), **_on_cards()}
     wire.tell("most", **{name: value for name, value in facts.items() if value is not None})
 
 
