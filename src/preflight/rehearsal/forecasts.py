@@ -173,7 +173,9 @@ def _sampled(events: Sequence[Event], pid: int) -> int:
     return max((event["rss"] for event in events if event["kind"] == "batch" and event["pid"] == pid), default=0)
 
 
-def growth(done: Rehearsed, measure: Callable[[Batch], float | None], *, least: float = _LEAST_GROWTH) -> Growth | None:
+def growth(
+    done: Rehearsed, measure: Callable[[Batch], float | None], *, noise: float = _NOISE, clear: float = _CLEAR
+) -> Growth | None:
     """Return how a measure grows with each batch in the loader where it comes to most; None where it does not.
 
     The first difference is left out: a first step makes what it keeps. The others must all be of one size, and more
