@@ -310,15 +310,6 @@ for number, (x, y) in enumerate(batches):
         r"the program asks for input",
         "input(",
     ),
-    "segfault": Case(
-        DIGITS
-        + "import ctypes, faulthandler\nfaulthandler.enable()\nlearn(DataLoader(data, batch_size=64))\nctypes.string_at(0)\n",
-        "ctypes.string_at(0)",
-        "",
-        "dies",
-        r"ended by SIGSEGV in .*segfault.py:\d+",
-        "ctypes.string_at",
-    ),
     "usage": Case(
         DIGITS
         + "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--data', required=True)\nparser.parse_args()\n",
