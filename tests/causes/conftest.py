@@ -1,6 +1,7 @@
 """Many small programs rehearsed at once: one process imports torch, and each program runs in a fork of it."""
 
 import json
+import socket
 import sys
 import textwrap
 from collections.abc import Callable, Mapping
@@ -86,6 +87,14 @@ def rehearse_one(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Rehe
         root = tmp_path_factory.mktemp("rehearsed")
         (root / "train.py").write_text(textwrap.dedent(program))
         orders = Orders(root=root, answers=root / "answers", features=features, settings=settings)
-        return rehearse(command_for(*command), orders, seconds=100)
+        return rehearse(command_for(*command), orders, seconds=50)
 
     return run
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        return int(asked.getsockname()[1])

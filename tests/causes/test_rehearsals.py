@@ -312,7 +312,12 @@ for number, (x, y) in enumerate(batches):
     ),
     "usage": Case(
         DIGITS
-        + "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--data', required=True)\nparser.parse_args()\n",
+        + """
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--data", required=True)
+parser.parse_args()
+""",
         "required=True",
         "default='digits'",
         "usage",
