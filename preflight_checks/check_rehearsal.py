@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from preflight import Finding, check
 from preflight.causes.endings import came_through, ending_of
+from preflight.causes.modes import wrong_modes
 from preflight.config import Config, Rehearsal
 from preflight.rehearsal.program import Rehearsed
 
@@ -36,3 +37,16 @@ def check_program_comes_to_its_end(config: Config, rehearsed: Rehearsed) -> Iter
         yield from ending_of(config, rehearsed.resumed, section.resume)
     if rehearsed.code == 0:
         yield came_through(rehearsed, section.command)
+
+
+@check(when="rehearsal", runs=2)
+def check_model_is_in_the_right_mode(rehearsed: Rehearsed) -> Iterator[Finding]:
+    """The model is in eval mode where the program evaluates it, and in training mode where it learns.
+
+    Dropout and batch norm work in two ways. In which of them they run, and whether gradients are on, is seen in each
+    pass over a DataLoader.
+
+        rehearsal.evaluated-in-training     a whole pass without gradients runs in training mode
+        rehearsal.trained-in-evaluation     after an evaluation the training goes on in eval mode
+    """
+    yield from wrong_modes(rehearsed)

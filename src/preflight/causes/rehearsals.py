@@ -23,20 +23,7 @@ _PICKLE = re.compile(
     r"Can't (?:pickle|get) (?:local object )?(?P<other>[^\n:]+)"
 )
 _FRAME = re.compile(r'^ *File "(?P<file>[^"]+)", line (?P<line>\d+)', re.MULTILINE)
-_USAGE = re.compile(r"^(?:\S*)?:? ?error: (?P<text>.+)$|^Error: (?P<other>.+)$", re.MULTILINE | re.IGNORECASE)
-_DEATHS = {
-    signal.SIGKILL: (
-        "somebody outside killed it, most often the kernel for want of memory",
-        "Use less memory, or ask for more",
-    ),
-    signal.SIGSEGV: ("compiled code touched memory that is not its own", "Look at the line that called it"),
-    signal.SIGBUS: (
-        "a file mapped into memory, most often one in /dev/shm, could not get its pages: shared memory is full",
-        "Enlarge /dev/shm (in a container: `--shm-size=8g`), or use fewer workers",
-    ),
-    signal.SIGABRT: ("compiled code gave up by itself", "Read what it printed last"),
-    signal.SIGILL: ("compiled code was made for another processor", "Install another build of the package"),
-}
+_USAGE = re.compile(r"^(?:\S+: )?error: (?P<text>.+)$|^Error: (?P<other>.+)$", re.MULTILINE)
 
 
 def why(done: Rehearsed) -> Finding | None:
@@ -49,7 +36,9 @@ def why(done: Rehearsed) -> Finding | None:
         return None
     failure = culprit(done)
     if failure is None:
-        return _without_exception(done) if done.code is not None else None
+        return _without_exception(done)
+    if failure.raised["type"] == "SystemExit" and (usage := _usage(done)):
+        return _finding(usage, failure.place, {"output": done.output[-2000:]})
     said = next(_explanations(failure), None)
     chain = [f"{each['type']}: {each['text']}"[:500] for each in failure.raised["chain"]]
     evidence = {"error": failure.headline, "chain": chain, "batch": dict(failure.batch)}
@@ -124,8 +113,8 @@ def _unpicklable(failure: Failure) -> Said | None:
     if failure.is_in("multiprocessing/popen_spawn", "multiprocessing/popen_forkserver", "multiprocessing/queues"):
         return common | {
             "message": f"{what} cannot be pickled for a worker process",
-            "cause": "workers that are spawned get the dataset, its transforms and collate_fn as a pickle, which holds no "
-            "lambda, local function, lock, open file or connection",
+            "cause": "workers that are spawned get the dataset, its transforms and collate_fn as a pickle, and it "
+            "cannot hold a lambda, local function, lock, open file or connection",
             "fix": "Define it at the top level of a module, or open it inside of the worker, at the first use",
         }
     is_save = failure.is_in("torch/serialization", "/pickle.py", "joblib", "cloudpickle")
@@ -190,30 +179,26 @@ def _by_zero(failure: Failure) -> Said | None:
 
 
 def _without_exception(done: Rehearsed) -> Finding | None:
-    """Return what there is to say of a process that died, or ended itself, without a Python exception."""
-    for known in KNOWN:
-        if said := known.said_of(done.output[-4000:]):
-            return _finding(said, _place_in(done.output), {"output": done.output[-2000:]})
-    assert done.code is not None
-    if done.code == 2 and re.search(r"^usage: ", done.output, re.MULTILINE | re.IGNORECASE):
-        found = list(_USAGE.finditer(done.output))
-        text = next((each["text"] or each["other"] for each in found), "its usage is printed")
-        said = {
-            "name": "usage",
-            "message": f"the command line is refused: {text}",
-            "cause": "the program's options and the command under `rehearsal:` do not go together",
-            "fix": "Correct `command` under `rehearsal:`",
-        }
-        return _finding(said, {}, {"output": done.output[-2000:]})
-    if done.code >= 0:
+    """Return what the output tells of a process that died, or ended itself, without a Python exception."""
+    evidence = {"output": done.output[-2000:]}
+    if usage := _usage(done):
+        return _finding(usage, {}, evidence)
+    text = "killed by signal: Bus error" if done.code == -signal.SIGBUS else done.output[-4000:]
+    said = next((said for known in KNOWN if (said := known.said_of(text))), None)
+    return _finding(said, _place_in(done.output), evidence) if said else None
+
+
+def _usage(done: Rehearsed) -> Said | None:
+    """Explain a command line that the program does not accept, as argparse and click say so."""
+    if done.code != 2 or not re.search(r"^usage: ", done.output, re.MULTILINE | re.IGNORECASE):
         return None
-    number = -done.code
-    cause, fix = _DEATHS.get(signal.Signals(number), ("", "")) if number in set(signal.Signals) else ("", "")
-    place = _place_in(done.output)
-    at = f" in {shown(place['file'])}:{place['line']}" if place else ""
-    name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-    said = {"name": "dies", "message": f"the program is ended by {name}{at}", "cause": cause, "fix": fix}
-    return _finding(said, place, {"output": done.output[-2000:]})
+    text = next((each["text"] or each["other"] for each in _USAGE.finditer(done.output)), "its usage is printed")
+    return {
+        "name": "usage",
+        "message": f"the command line is refused: {text}",
+        "cause": "the program's options and the command under `rehearsal:` do not go together",
+        "fix": "Correct `command` under `rehearsal:`",
+    }
 
 
 def _place_in(output: str) -> dict[str, Any]:
