@@ -18,8 +18,8 @@ images = (images.float() / 16).reshape(-1, 1, 8, 8).repeat(12, 1, 4, 4)
 data = TensorDataset(images, labels.repeat(12))
 train, held_out = torch.utils.data.random_split(data, [18000, len(data) - 18000])
 model = nn.Sequential(
-    *(nn.Conv2d(1, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(64, 96, 3, padding=1), nn.ReLU()),
-    *(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(96 * 16, 2048), nn.ReLU(), nn.Linear(2048, 10)),
+    *(nn.Conv2d(1, 24, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(24, 32, 3, padding=1), nn.ReLU()),
+    *(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(32 * 16, 2048), nn.ReLU(), nn.Linear(2048, 10)),
 )
 optimizer = torch.optim.Adam(model.parameters())
 Path("out").mkdir(exist_ok=True)

@@ -11,7 +11,7 @@ examples = [
         "input_ids": torch.tensor([1 + sum(word.encode()) % 400 for word in lines[start : start + 64]]),
         "labels": int(lines[start].istitle()),
     }
-    for start in range(0, min(len(lines) - 64, 9601))
+    for start in range(min(len(lines) - 64, 9601))
 ]
 model = BertForSequenceClassification(
     BertConfig(vocab_size=500, hidden_size=128, num_hidden_layers=2, num_attention_heads=4, intermediate_size=256)

@@ -10,13 +10,13 @@ from torch.utils.data import DataLoader, Dataset
 class Turned(Dataset):
     """Digits, each drawn large and turned by an angle of its own."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.images, self.labels = load_digits(return_X_y=True)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.labels) * 6
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         image = np.kron(self.images[index % len(self.labels)].reshape(8, 8) / 16, np.ones((28, 28)))
         angle = np.random.default_rng(index).uniform(-0.3, 0.3)
         y, x = np.mgrid[0:224, 0:224] - 112

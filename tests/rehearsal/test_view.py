@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from preflight.rehearsal.command import Command
@@ -36,7 +37,9 @@ mkdir -p {prefix}; mount --rbind $kept/{prefix.relative_to(each)} {prefix}; umou
     return f'{opened}set -- setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups "$@"\n'
 
 
-RIGHTS = {"all": "", "few": as_nobody()}
+# Where part of /proc is masked, as in a container, no namespace of process ids can be used.
+MASKED = "mount --bind /dev/null /proc/version\n"
+RIGHTS = {"all": "", "few": as_nobody(), "fewer": MASKED + as_nobody()}
 
 WRITES = """
 import os, pathlib, sys
@@ -72,7 +75,7 @@ def folder() -> Iterator[Path]:
 
 def given(folder: Path, rights: str) -> str:
     """Return the shell text that leaves a process these rights, once the folder is its user's."""
-    if rights == "few":
+    if rights != "all":
         for each in [*folder.rglob("*")]:
             os.chown(each, NOBODY, NOBODY)
     return RIGHTS[rights]
@@ -107,7 +110,7 @@ def state_of(folder: Path) -> str:
     return digest.hexdigest()
 
 
-@pytest.mark.parametrize("rights", ["all", "few"])
+@pytest.mark.parametrize("rights", RIGHTS)
 def test_what_is_written_is_told_and_gone(rights: str, folder: Path, in_world: Callable[..., Any]) -> None:
     project = folder / "project"
     before = state_of(project), state_of(folder / "home")
@@ -158,6 +161,25 @@ def test_runs_in_one_view_see_each_other(folder: Path, in_world: Callable[..., A
         _, facts = in_world(given(folder, rights), in_view, str(folder), write, read)
         assert facts["output"] == "state False\n"
     assert sorted(each.name for each in project.iterdir()) == ["log.csv", "old.pt"]
+
+
+@pytest.mark.parametrize("rights", RIGHTS)
+def test_what_slips_away_is_ended(rights: str, folder: Path, in_world: Callable[..., Any]) -> None:
+    """Also where the kernel does not end it."""
+    slips = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        time.sleep(0.1)
+        while True: time.sleep(0.01)
+    os._exit(0)
+"""
+    [facts] = in_world(given(folder, rights), in_view, str(folder), slips)
+    assert len(facts["left"]) == 1
+    assert facts["left"][0]["argv"][0] == sys.executable
+    words = [" ".join(each.info["cmdline"] or []) for each in psutil.process_iter(["cmdline"])]
+    assert not [each for each in words if "os.setsid" in each]
 
 
 def test_a_text_in_place_of_a_file(folder: Path, in_world: Callable[..., Any]) -> None:

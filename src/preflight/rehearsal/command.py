@@ -21,6 +21,8 @@ _OFFLINE = {
     "SWANLAB_MODE": ("offline", "disabled", "local"),
     "CLEARML_OFFLINE_MODE": ("1",),
     "COMET_START_ONLINE": ("0",),
+    # Files are the one local store that each of its versions has; later ones want to be asked for it.
+    "MLFLOW_ALLOW_FILE_STORE": ("true",),
 }
 _OURS = {"PREFLIGHT_WORKER", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_CURRENT_TEST", "PYTEST_VERSION"}
 
@@ -42,8 +44,8 @@ class Command:
         path = os.environ.get("PATH", os.defpath)
         first = path if folder in path.split(os.pathsep) else os.pathsep.join([folder, path])
         job = {name: value for name, value in {**os.environ, **self.variables}.items() if name not in _OURS}
-        if "://" in job.get("MLFLOW_TRACKING_URI", ""):
-            del job["MLFLOW_TRACKING_URI"]
+        if job.get("MLFLOW_TRACKING_URI", "").startswith(("http:", "https:", "databricks")):
+            job["MLFLOW_TRACKING_URI"] = "mlruns"
         return {**job, "PATH": self.variables.get("PATH", first), **_offline(job), "PYTHONFAULTHANDLER": "1"}
 
 

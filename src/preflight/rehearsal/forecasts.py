@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -14,6 +14,8 @@ from preflight.rehearsal.passes import Batch, Loader, loaders_of
 from preflight.rehearsal.program import Rehearsed
 
 _NUMBER = re.compile(r"\d+")
+# What transformers and Lightning call a checkpoint where they save only one.
+_CHECKPOINT = re.compile(r"(?:checkpoint-|epoch=|step=)(\d+)(?=[^/]*(?:/[^/]*)?$)")
 # Memory that a program takes once comes in jumps; what it takes with each batch comes in steps of one size.
 _NOISE, _CLEAR = 64 << 10, 1 << 20
 _FEW = 4
@@ -226,20 +228,35 @@ def storage(done: Rehearsed) -> Storage:
     made to stop early, they are as many as its own settings make.
     """
     sizes = {each.path: each.bytes for each in done.written if each.new}
-    families: dict[str, list[int]] = defaultdict(list)
-    for path, size in sizes.items():
-        families[_NUMBER.sub("#", path)].append(size)
     kept = _kept(done)
-    single = {path: size for path, size in sizes.items() if kept is None or path == _NUMBER.sub("#", path)}
-    saved = {_NUMBER.sub("#", event["path"]) for event in done.events if event["kind"] == "saved"}
-    folders = Counter(path.rpartition("/")[0] for path in saved if "#" in path.rpartition("/")[0])
+    if kept is None:
+        return Storage(files=sizes, numbered={})
+    families = _families(list(sizes))
+    saved = {event["path"] for event in done.events if event["kind"] == "saved"}
+    folders = {name.rpartition("/")[0] for name, paths in families.items() if saved & set(paths)}
     numbered = {}
-    for name, found in families.items():
-        if kept is None or "#" not in name:
-            continue
-        is_saved = name in saved or any(name.startswith(f"{folder}/") for folder in folders)
-        numbered[name] = (max(kept, len(found)) if is_saved else len(found), max(found))
-    return Storage(files=single, numbered=numbered)
+    for name, paths in families.items():
+        is_checkpoint = saved & set(paths) or ("#" in (folder := name.rpartition("/")[0]) and folder in folders)
+        count = max(kept, len(paths)) if is_checkpoint else len(paths)
+        numbered[name] = (count, max(sizes.pop(path) for path in paths))
+    return Storage(files=sizes, numbered=numbered)
+
+
+def _families(paths: Sequence[str]) -> dict[str, list[str]]:
+    """Return the paths that differ by their numbers only, by what they have in common with `#` for what differs."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        alike[_NUMBER.sub("#", path)].append(path)
+    families = {}
+    for group in alike.values():
+        numbers = list(zip(*(_NUMBER.findall(path) for path in group), strict=True))
+        fixed = [each[0] if len(set(each)) == 1 else "#" for each in numbers]
+        if len(group) > 1:
+            rest = itertools.zip_longest(_NUMBER.split(group[0]), fixed, fillvalue="")
+            families["".join(itertools.chain.from_iterable(rest))] = group
+        elif found := _CHECKPOINT.search(group[0]):
+            families[group[0][: found.start(1)] + "#" + group[0][found.end(1) :]] = group
+    return families
 
 
 def _kept(done: Rehearsed) -> int | None:

@@ -82,9 +82,10 @@ class View:
     def remove(self) -> None:
         """Take the folder away, with all that was written."""
         for folder, folders, _ in os.walk(self.folder):
-            for name in folders:
+            for path in [os.path.join(folder, name) for name in folders]:
                 with suppress(OSError):
-                    os.chmod(os.path.join(folder, name), 0o700, follow_symlinks=False)
+                    if not os.path.islink(path):
+                        os.chmod(path, 0o700)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -34,8 +34,8 @@ def _keep_mlflow(mlflow: ModuleType) -> None:
 
     @functools.wraps(set_tracking_uri)
     def local(uri: Any) -> None:
-        if not str(uri).startswith(("http:", "https:", "databricks")):
-            set_tracking_uri(uri)
+        is_server = str(uri).startswith(("http:", "https:", "databricks"))
+        set_tracking_uri("mlruns" if is_server else uri)
 
     mlflow.set_tracking_uri = local  # type: ignore[attr-defined]
 
