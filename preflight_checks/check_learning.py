@@ -1,9 +1,12 @@
 """Learning: whether the program can learn from what it does, as far as a few batches show that."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+import pytest
 
 from preflight import Finding, check
-from preflight.causes import learning
+from preflight.causes import answers, learning
+from preflight.causes.rehearsals import why
 from preflight.rehearsal.program import Rehearsed
 
 
@@ -46,3 +49,25 @@ def check_loss_begins_near_chance(rehearsed: Rehearsed) -> Iterator[Finding]:
     learning.start-loss     it is more than three times what chance gives
     """
     yield from learning.far_from_chance(rehearsed)
+
+
+@check(per="rehearsal.learning", runs=1)
+def check_answer_is_right(entry: str, questioned: Callable[..., Rehearsed]) -> Iterator[Finding]:
+    """What `rehearsal.learning` asks has a good answer, each in a run of its own.
+
+    `overfit`: one batch, given again and again, can be learned. `repeatable`: in eval mode the model gives the same
+    for one batch twice. `independent`: what it gives for a sample depends on that sample, and on no other of the batch.
+    `disjoint`: samples of the sets that are not learned from do not lie in the training set; the first 3,000 of each
+    are compared by their content.
+
+        learning.cannot-overfit     the loss of one batch does not fall
+        learning.not-repeatable     two results for one batch
+        learning.mixes-samples      another sample of the batch makes a difference
+        learning.ignores-input      the output is the same for every sample
+        learning.shared-samples     a set shares samples with the training set
+    """
+    done = questioned(entry)
+    if not answers.is_answered(entry, done):
+        failed = why(done)
+        pytest.skip(f"the run does not come to what {entry} asks" + (f": {failed.message}" if failed else ""))
+    yield from answers.judge(entry, done)

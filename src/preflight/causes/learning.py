@@ -35,7 +35,7 @@ def not_finite(done: Rehearsed) -> Iterator[Finding]:
             wanted="a finite number",
             cause=f"the training diverges: the loss was {were} before"
             if grows
-            else "the data, the model or the loss gives a value that is not finite: a log or a root of 0, a division by "
+            else "something gives a value that is not finite: a log or a root of 0, a division by "
             "0, or a missing value in the data",
             fix="Lower the learning rate, or clip the gradients"
             if grows
