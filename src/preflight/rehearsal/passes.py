@@ -23,11 +23,6 @@ class Batch:
     # What the program did with it until it asked again, without passes over other data and without saves.
     worked: float | None = None
 
-    @property
-    def seconds(self) -> float | None:
-        """What it took as a whole."""
-        return None if self.worked is None else self.waited + self.worked
-
 
 @dataclass(slots=True, kw_only=True)
 class Pass:
@@ -68,19 +63,18 @@ class Loader:
         return sum(len(each.batches) for each in self.passes)
 
     def times(self) -> list[float]:
-        """Return what each batch takes once all is warm: not the first of all, not the incomplete last.
+        """Return what each batch takes once all is warm.
 
-        Workers prefetch, so that the few batches of a short pass are all there at once: in the long run none comes
-        faster than they make them.
+        Left out are the incomplete last of a pass, and the first: it waits for workers to start, and who reads one
+        ahead asks for the next at once. Workers prefetch, so that the few batches of a short pass are all there at
+        once: in the long run none comes faster than they make them.
         """
-        warm = [each for batch_pass in self.passes for each in batch_pass.batches if not each.is_last]
-        warm = [each for each in warm[1:] if each.worked is not None] or [
-            each for batch_pass in self.passes for each in batch_pass.batches if each.worked is not None
-        ]
-        if not self.workers:
-            return [each.seconds for each in warm if each.seconds is not None]
-        made = median(self.fetched) / self.workers if self.fetched else 0.0
-        return [max(each.worked, made) for each in warm if each.worked is not None]
+        every = [batch for each in self.passes for batch in each.batches if batch.worked is not None]
+        full = [batch for batch in every if not batch.is_last]
+        warm = [batch for batch in full if batch.index] or full[1:] or full or every
+        made = median(self.fetched) / self.workers if self.fetched and self.workers else 0.0
+        waited = [0.0 if self.workers else batch.waited for batch in warm]
+        return [max(made, wait + (batch.worked or 0.0)) for wait, batch in zip(waited, warm, strict=True)]
 
     def stall(self) -> float | None:
         """Return the part of a batch's time in which the program waits for it; None where that is not known."""
