@@ -13,6 +13,7 @@ from typing import Any
 from preflight import writing
 from preflight.config import Config, Rehearsal
 from preflight.rehearsal.command import Command, read_command
+from preflight.rehearsal.doubt import places_to_show_whole
 from preflight.rehearsal.elsewhere import led_elsewhere
 from preflight.rehearsal.orders import Orders
 from preflight.rehearsal.program import Rehearsed, Way, rehearse
@@ -64,7 +65,8 @@ def _run(config: Config, folder: Path, orders: Orders) -> Rehearsed:
     places = [config.root, *(config.root / entry.path for entry in config.paths if "write" in entry.access)]
     try:
         with opened(folder, places) as view:
-            return _run_and_resume(config, command, orders.at(folder / "in-view"), view)
+            done = _run_and_resume(config, command, orders.at(folder / "in-view"), view)
+        return _confirmed(config, command, orders.at(folder / "in-whole"), places, done)
     except ViewRefused as problem:
         elsewhere = led_elsewhere(config, command, folder)
         if elsewhere is None and not section.in_place:
@@ -82,6 +84,19 @@ def opened(folder: Path, places: list[Path]) -> Iterator[View]:
         yield view
     finally:
         view.remove()
+
+
+def _confirmed(config: Config, command: Command, orders: Orders, places: list[Path], done: Rehearsed) -> Rehearsed:
+    """Return the run; where it failed for want of data only, the one that was given more."""
+    section = config.rehearsal or Rehearsal()
+    whole = places_to_show_whole(done, section.time)
+    if not whole:
+        return done
+    loaders = {**orders.settings["loaders"], "whole": whole}
+    orders = replace(orders, settings={**orders.settings, "loaders": loaders})
+    with opened(orders.answers.parent, places) as view:
+        again = _run_and_resume(config, command, orders, view)
+    return again if again.code == 0 else done
 
 
 def _run_and_resume(config: Config, command: Command, orders: Orders, view: View | None) -> Rehearsed:
