@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from preflight import writing
 from preflight.config import Config, Rehearsal
 from preflight.rehearsal.command import Command, read_command
+from preflight.rehearsal.doubt import places_to_show_whole
 from preflight.rehearsal.elsewhere import led_elsewhere
 from preflight.rehearsal.orders import Orders
 from preflight.rehearsal.program import Rehearsed, Way, rehearse
@@ -51,7 +52,8 @@ def _run(config: Config, folder: Path) -> Rehearsed:
     places = [config.root, *(config.root / entry.path for entry in config.paths if "write" in entry.access)]
     try:
         with opened(folder, places) as view:
-            return _run_and_resume(config, command, folder / "in-view", view)
+            done = _run_and_resume(config, command, folder / "in-view", view)
+        return _confirmed(config, command, folder, places, done)
     except ViewRefused as problem:
         elsewhere = led_elsewhere(config, command, folder)
         if elsewhere is None and not section.in_place:
@@ -71,9 +73,22 @@ def opened(folder: Path, places: list[Path]) -> Iterator[View]:
         view.remove()
 
 
-def _run_and_resume(config: Config, command: Command, folder: Path, view: View | None) -> Rehearsed:
+def _confirmed(config: Config, command: Command, folder: Path, places: list[Path], done: Rehearsed) -> Rehearsed:
+    """Return the run; where it failed for want of data only, the one that was given more."""
     section = config.rehearsal or Rehearsal()
-    settings = {"loaders": {"batches": section.batches}}
+    whole = places_to_show_whole(done, section.time)
+    if not whole:
+        return done
+    with opened(folder, places) as view:
+        again = _run_and_resume(config, command, folder / "in-whole", view, whole)
+    return again if again.code == 0 else done
+
+
+def _run_and_resume(
+    config: Config, command: Command, folder: Path, view: View | None, whole: Sequence[str] = ()
+) -> Rehearsed:
+    section = config.rehearsal or Rehearsal()
+    settings = {"loaders": {"batches": section.batches, "whole": list(whole)}}
     folder.mkdir()
     orders = Orders(root=config.root, answers=folder / "answers", features=FEATURES, settings=settings)
     done = _trusted(rehearse(command, orders, seconds=section.time, view=view))
