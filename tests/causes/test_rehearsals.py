@@ -407,8 +407,8 @@ TEXTS = {
     ),
     "RuntimeError: Deterministic behavior was enabled with either `torch.use_deterministic_algorithms(True)` or "
     "`at::Context::setDeterministicAlgorithms(true)`, but this operation is not deterministic because it uses CuBLAS "
-    "and you have CUDA >= 10.2. To enable deterministic behavior in this case, you must set an environment variable before "
-    "running your PyTorch application: CUBLAS_WORKSPACE_CONFIG=:4096:8 or CUBLAS_WORKSPACE_CONFIG=:16:8.": (
+    "and you have CUDA >= 10.2. To enable deterministic behavior in this case, you must set an environment variable "
+    "before running your PyTorch application: CUBLAS_WORKSPACE_CONFIG=:4096:8 or CUBLAS_WORKSPACE_CONFIG=:16:8.": (
         "deterministic",
         "cuBLAS is not told to be so",
     ),
