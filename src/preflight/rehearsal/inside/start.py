@@ -42,6 +42,8 @@ def _begin_fork() -> None:
 
 def _offer_stack() -> None:
     if _TELL_STACK is not None:
-        # Kept open for good: the handler knows it by its number only.
-        _stacks[:] = [open(wire.path() + ".stack", "wb", buffering=0)]  # noqa: SIM115
+        # Kept open for good: the handler knows it by its number only. A fork closes that of its parent.
+        while _stacks:
+            _stacks.pop().close()
+        _stacks.append(open(wire.path() + ".stack", "wb", buffering=0))  # noqa: SIM115
         faulthandler.register(_TELL_STACK, file=_stacks[0], all_threads=True)
