@@ -95,7 +95,7 @@ def runs(rehearse_all: Callable[..., dict[str, Rehearsed]]) -> dict[str, Rehears
     ("name", "id", "words", "line"),
     [
         ("no_eval", "evaluated-in-training", "Reader is evaluated in training mode: BatchNorm1d", "argmax"),
-        ("no_train", "trained-in-evaluation", "Reader stays in eval mode where it is trained, from pass 2", "backward"),
+        ("no_train", "trained-in-evaluation", "Reader stays in eval mode where it is trained from pass 2", "backward"),
     ],
 )
 def test_a_wrong_mode_is_named(name: str, id: str, words: str, line: str, runs: dict[str, Rehearsed]) -> None:
@@ -111,5 +111,5 @@ def test_what_is_meant_so_is_not_spoken_of(name: str, runs: dict[str, Rehearsed]
 
 
 def test_once_a_model_is_compiled_nothing_is_watched(runs: dict[str, Rehearsed]) -> None:
-    assert [each["feature"] for each in runs["compiled"].of("unable")] == ["modes"]
+    assert [each["feature"] for each in runs["compiled"].of("unable")] == ["hooks"]
     assert not runs["compiled"].of("mode")

@@ -115,10 +115,11 @@ def test_each_ending(all_of_them: Mapping[str, tuple[Rehearsed, list[Finding]]],
     assert len(done.output) < 3_000_000
 
 
-def test_nothing_lives_on(all_of_them: object) -> None:
+def test_nothing_lives_on(all_of_them: object, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Neither the daemon, nor what the bomb started, nor what blocked all signals."""
-    living = [each for each in psutil.process_iter(["cmdline"]) if "ends.py" in (each.info["cmdline"] or [])]
-    assert not living
+    place = str(tmp_path_factory.getbasetemp())
+    folders = [each.info["cwd"] or "" for each in psutil.process_iter(["cwd"])]
+    assert not [each for each in folders if each.startswith(place)]
 
 
 def test_a_command_that_goes_on_sees_what_was_saved(tmp_path: Path) -> None:
@@ -198,6 +199,12 @@ open(folder + "/last.pt", "w").write("state")
     (tmp_path / "foo.yaml").write_text(json.dumps({"output_dir": "runs/a", "preflight": section}))
     with pytest.raises(ViewRefused):
         standard_run(configuration.load(tmp_path / "foo.yaml", root=tmp_path), tmp_path / "scratch-3")
+
+
+def test_what_runs_elsewhere_is_not_started(tmp_path: Path) -> None:
+    """Neither a scheduler's tasks nor those of another machine see the view."""
+    with pytest.raises(ViewRefused, match="srun starts the program where no view is"):
+        rehearsed(tmp_path, "srun --ntasks 4 python train.py")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
