@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 # Asks each Python of the program for its stack; see `inside/start.py`.
-TELL_STACK = signal.SIGRTMAX - 2
+TELL_STACK = signal.SIGRTMAX - 2 if hasattr(signal, "SIGRTMAX") else None
 PAUSE = 0.05
 # How long helpers of a program that has ended (a tracker's, a pool's) may take to follow it.
 GRACE = 3.0
@@ -38,7 +38,7 @@ class Watch:
             stopped = self._too_much()
             time.sleep(PAUSE)
         idle = time.monotonic() - self.active
-        if stopped == "time":
+        if stopped == "time" and TELL_STACK is not None:
             self.processes.tell(TELL_STACK)
             time.sleep(0.3)
         return {"code": None, "stopped": stopped, "idle": idle, "left": []}
