@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 rows = numpy.loadtxt(pathlib.Path(sklearn.__file__).parent / "datasets/data/digits.csv.gz", delimiter=",")
 data = TensorDataset(torch.tensor(rows[:, :64], dtype=torch.float32), torch.tensor(rows[:, 64], dtype=torch.long))
 os.mkdir("out")
+assert len(DataLoader(data, 64)) == 29
 model = torch.nn.Linear(64, 10)
 predicted = torch.cat([model(images).argmax(1) for images, labels in DataLoader(data, 64)])
 right = (predicted == data.tensors[1]EXTRA).float().mean()

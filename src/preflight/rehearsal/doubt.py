@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
 from preflight.rehearsal.forecasts import main_loaders
 from preflight.rehearsal.passes import Loader
 from preflight.rehearsal.program import Rehearsed
 
 
 def places_to_show_whole(done: Rehearsed, seconds: float) -> list[str]:
-    """Return the loaders, as `file:line`, that another run must show whole before its failure is believed.
+    """Return the loaders, as `file:line` or `*` for all, that another run must show whole before a failure is believed.
 
     Who collects what a pass gives and compares it with the whole data set (as many predictions as labels) fails after
-    a pass that was cut, and not on a batch. Of such passes as many are named as fit into `seconds`, short ones first.
+    a pass that was cut, and not on a batch; so does who expects another length. Of such passes as many are named as
+    fit into `seconds`, short ones first.
     """
     raised = [event for event in done.of("raised") if event["how"] != "worker"]
     if not done.code or done.code < 0 or not raised or any(event["batch"] for event in raised):
@@ -19,7 +22,7 @@ def places_to_show_whole(done: Rehearsed, seconds: float) -> list[str]:
     places: dict[str, list[Loader]] = {}
     for loader in main_loaders(done.events):
         if loader.facts["place"]:
-            at = f"{loader.facts['place']['file']}:{loader.facts['place']['line']}"
+            at = f"{os.path.abspath(loader.facts['place']['file'])}:{loader.facts['place']['line']}"
             places.setdefault(at, []).append(loader)
     costs = {at: sum(map(_cost, loaders)) for at, loaders in places.items() if any(map(_is_cut, loaders))}
     left, chosen = seconds - done.seconds, []
@@ -27,11 +30,15 @@ def places_to_show_whole(done: Rehearsed, seconds: float) -> list[str]:
         left -= costs[at]
         if left > 0:
             chosen.append(at)
-    return chosen
+    # Where the program can have all of its data, what it goes on to is whole as well.
+    return ["*"] if chosen and len(chosen) == len(costs) else chosen
 
 
 def _is_cut(loader: Loader) -> bool:
+    """Tell whether the program saw the end of a pass that was cut, or knows its length and saw none."""
     length = loader.length
+    if not loader.passes:
+        return length is not None and loader.facts["shown"] < length
     return any(each.ended is not None and (length is None or len(each.batches) < length) for each in loader.passes)
 
 

@@ -1,8 +1,9 @@
 """Shortens each pass over a torch DataLoader to its first batches and its last, and tells what it hands out.
 
 `loader` {loader, place, dataset, length, shown, batch_size, samples, last, drop_last, workers, context, iterable,
-persistent}: a DataLoader before its first pass. `length` is the true number of its batches and `last` the number of
-samples in the last of them, both null where that is not known; `shown` is the number that a pass is cut to.
+persistent}: a DataLoader before its first pass, or when its length is asked for. `length` is the true number of its
+batches and `last` the number of samples in the last of them, both null where that is not known; `shown` is the number
+that a pass is cut to.
 `pass` {loader, number, shown} · `batch` {loader, pass, index, size, last, asked, waited, …}: one was handed out, for
 which the program had asked at `asked` and `waited` so many seconds; what other features measure is among it ·
 `pass-end` {loader, number, batches, asked, waited} · `fetched` {dataset, size, seconds}: a worker has made a batch.
@@ -36,10 +37,10 @@ _whole: set[str] = set()
 
 
 def install(settings: dict[str, Any]) -> None:
-    """Cut to `settings["batches"]` and the last; loaders made at a `file:line` of `settings["whole"]` are not cut."""
+    """Cut to `settings["batches"]` and the last, except what is made at a place in `settings["whole"]`; `*` is all."""
     global _first  # noqa: PLW0603
     _first = settings.get("batches", 3)
-    _whole.update(os.path.abspath(place) for place in settings.get("whole", ()))
+    _whole.update(settings.get("whole", ()))
     arrivals.when_imported("torch.utils.data.dataloader", _patch)
     arrivals.when_imported("torch.utils.data._utils.fetch", _patch_fetching)
     frameworks.install(settings)
@@ -57,9 +58,9 @@ class _Watched:
         self.number = next(_numbers)
         self.place = places.here()
         at = f"{os.path.abspath(self.place.get('file', ''))}:{self.place.get('line')}"
-        self.first = sys.maxsize if at in _whole else _first
+        self.first = sys.maxsize if _whole & {at, "*"} else _first
         self.passes = 0
-        self.is_asked = self.was_finished = False
+        self.is_asked = self.is_told = self.was_finished = False
         self.facts: dict[str, Any] = {}
 
     def look(self, loader: Any, sampler: Any) -> None:
@@ -90,10 +91,15 @@ class _Watched:
         if self.was_finished and not self.is_asked and not _is_distributed():
             self.first = min(1, self.first)
         self.passes += 1
-        if self.passes == 1:
-            wire.tell("loader", **self.facts, shown=self.shown)
+        self.tell()
         wire.tell("pass", loader=self.number, number=self.passes, shown=self.shown)
         return self.first
+
+    def tell(self) -> None:
+        """Tell of the loader, once: before its first pass, or when the program asks how long it is."""
+        if not self.is_told:
+            self.is_told = True
+            wire.tell("loader", **self.facts, shown=self.shown)
 
     @property
     def shown(self) -> int | None:
@@ -117,7 +123,7 @@ class _Shortened:
         self.number = self.handed = 0
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._sampler, name)
+        return getattr(vars(self).get("_sampler"), name)
 
     def __len__(self) -> int:
         shown = self.watched.shown
@@ -269,6 +275,7 @@ def _limit(loader: Any, whole: int, asking: str) -> int:
     watched = _watch(loader)
     watched.is_asked |= asking.partition(".")[0] not in _BARS
     shown = getattr(loader, "_index_sampler").watched.shown  # noqa: B009 - a property that is ours
+    watched.tell()
     return min(whole, watched.first + 1 if shown is None else shown)
 
 
