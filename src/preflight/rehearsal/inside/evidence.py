@@ -2,12 +2,13 @@
 
 Tells `evidence` {what, digest, shown, process, place} for the batches that data loaders hand out, losses that are
 derived, parameters after optimizer steps, and arrays and tensors that are saved; and `wrote` {name, process, lines} at
-the end for each small text file.
+the end for each small text file, and `sources` {files, peak}: the files of the user's own that were imported, and the most memory in bytes.
 """
 
 import atexit
 import functools
 import os
+import resource
 import stat
 import sys
 from types import ModuleType
@@ -134,6 +135,9 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
 def _tell_written() -> None:
     if os.getpid() != _notes.pid:
         return
+    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    own = sorted({file for file in files if isinstance(file, str) and places.is_own(file)})
+    wire.tell("sources", files=own, peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
     for path in list(_written):
         try:
             facts = os.stat(path)
