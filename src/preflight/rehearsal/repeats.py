@@ -64,7 +64,7 @@ class Repeats:
         )
         seconds = max(1.0, min(self.seconds, self.until - time.monotonic()))
         ran = rehearse(replace(command, variables=variables), orders, seconds=seconds)
-        self._peak = max([self._peak, *(int(event["peak"]) for event in ran.events if event["kind"] == "sources")])
+        self._peak = max(self._peak, sum(event["peak"] for event in ran.events if event["kind"] == "sources"))
         ending = "was broken off" if ran.code is None else f"ended with {ran.code}"
         self.told(f"{what}: {ending} after {ran.seconds:.1f} s")
         return ran

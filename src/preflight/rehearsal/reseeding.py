@@ -1,4 +1,4 @@
-"""How the program of an experiment is told another seed: in its command, or in the config file that the command names."""
+"""How a program is told another seed: in its command, or in the config file that the command names."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _with_argument(words: tuple[str, ...], seed: int, other: int) -> tuple[str, 
             changed[index] = re.sub(rf"{seed}(['\"]?)$", rf"{other}\1", word)
         elif word == str(seed) and index and re.fullmatch(r"(?i)-+[\w-]*seed[\w-]*|-s", words[index - 1]):
             changed[index] = str(other)
-    if changed == list(words) and seed > 9 and words.count(str(seed)) == 1:  # noqa: PLR2004 - one digit says little
+    if changed == list(words) and seed > 9 and words.count(str(seed)) == 1:
         changed[words.index(str(seed))] = str(other)
     return tuple(changed) if changed != list(words) else ()
 
