@@ -108,14 +108,18 @@ main(digits, 1)
     "numpy seeded alike in all workers": (
         "numpy.random",
         "repeat each other",
-        "Digits.noise = lambda self, index: np.random.rand()\n"
-        "main(Digits(), worker_init_fn=lambda worker: np.random.seed(0))",
+        """
+Digits.noise = lambda self, index: np.random.rand()
+main(Digits(), worker_init_fn=lambda worker: np.random.seed(0))
+""",
     ),
     "numpy seeded with the worker's number": (
         "numpy.random",
         "repeat themselves: in every epoch",
-        "Digits.noise = lambda self, index: np.random.rand()\n"
-        "main(Digits(), shuffle=True, worker_init_fn=lambda worker: np.random.seed(worker))",
+        """
+Digits.noise = lambda self, index: np.random.rand()
+main(Digits(), shuffle=True, worker_init_fn=lambda worker: np.random.seed(worker))
+""",
     ),
     "torch seeded in each epoch": (
         "torch",
@@ -253,10 +257,9 @@ def test_streams_that_do_not(said: dict[str, list[Finding]], world: str) -> None
 
 def test_the_remedy_works_when_pasted(said: dict[str, list[Finding]], tmp_path: Path) -> None:
     worlds = {}
-    for world, (_, _, text) in BROKEN.items():
+    for world in ("a generator of the module", "a generator of the dataset", "numpy seeded with the worker's number"):
+        text = BROKEN[world][2]
         lines = [line[4:] for line in (said[world][0].fix or "").splitlines() if line.startswith("    ")]
-        if lines:
-            assert "worker_init_fn=seed_worker" in lines[-1]
-            worlds[world] = "\n".join(["", *lines[:-1], PASTED, text])
-    assert len(worlds) == len(BROKEN) - 1
+        assert "worker_init_fn=seed_worker" in lines[-1]
+        worlds[world] = "\n".join(["", *lines[:-1], PASTED, text])
     assert {world: found for world, found in findings_of(tmp_path, worlds).items() if found} == {}

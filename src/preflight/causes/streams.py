@@ -148,7 +148,9 @@ def _finding(repeat: _Repeat) -> Finding:
         message = f"the DataLoader workers repeat each other: {who} draw the same random numbers from {name}"
         message += ", and again in every epoch" if repeat.epochs > 1 else ""
     else:
-        message = f"the DataLoader workers repeat themselves: in every epoch they draw the same random numbers from {name}"
+        message = (
+            f"the DataLoader workers repeat themselves: in every epoch they draw the same random numbers from {name}"
+        )
     file, line = _place(stream, generator)
     return error(
         message,
@@ -207,8 +209,8 @@ def _fix(repeat: _Repeat) -> str:
     else:
         path = name.replace("dataset", "torch.utils.data.get_worker_info().dataset", 1)
         lines += [seed, f"    {path} = {_MADE[kind]}"]
-    whole = "\n".join(f"    {line}" for line in lines)
-    return f"Give each worker a stream of its own, as worker_init_fn:\n{whole}\n    DataLoader(…, worker_init_fn=seed_worker)"
+    lines.append("DataLoader(…, worker_init_fn=seed_worker)")
+    return "Give each worker a stream of its own, as worker_init_fn:\n" + "\n".join(f"    {line}" for line in lines)
 
 
 def _place(stream: Event, generator: Event) -> tuple[str, int]:

@@ -14,13 +14,13 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from preflight.rehearsal.inside import arrivals, generators, places, wire
+from preflight.rehearsal.inside import arrivals, holdings, places, wire
 
 _FETCHES = 2
 _PASSES = 4
 
 
-def install(settings: dict[str, Any]) -> None:
+def install(settings: dict[str, Any]) -> None:  # noqa: ARG001 - each feature is told its settings
     """Watch the workers of each DataLoader from now on."""
     os.register_at_fork(after_in_child=_fetching.forget)
     arrivals.when_imported("torch.utils.data._utils.fetch", _watch_fetching)
@@ -126,13 +126,13 @@ def _watched(fetch: Callable[[Any, Any], Any], *, iterable: bool) -> Callable[[A
     return watch
 
 
-States = dict[str, tuple[generators.Held, str]]
+States = dict[str, tuple[holdings.Held, str]]
 
 
 def _states(fetcher: Any) -> States:
     try:
-        found = generators.held({"dataset": fetcher.dataset, "collate_fn": fetcher.collate_fn})
-        return {f"{each.module}:{each.name}": (each, generators.digest(each.generator)) for each in found}
+        found = holdings.held({"dataset": fetcher.dataset, "collate_fn": fetcher.collate_fn})
+        return {f"{each.module}:{each.name}": (each, holdings.digest(each.generator)) for each in found}
     except Exception as problem:  # noqa: BLE001 - a program must not die of being watched
         wire.tell("unable", feature="streams", why=f"{type(problem).__name__}: {problem}")
         return {}

@@ -15,6 +15,7 @@ from preflight.rehearsal.inside import places
 
 _MOST_OBJECTS = 2_000
 _MOST_PARTS = 50
+_is_own = functools.cache(places.is_own)
 _PLAIN = (str, bytes, bytearray, int, float, complex, bool, type(None), ModuleType, type, BuiltinFunctionType)
 
 
@@ -37,14 +38,14 @@ def held(roots: Mapping[str, Any]) -> list[Held]:
     kinds = _kinds()
     seen = {id(each.generator) for each in found}
     for name, root in roots.items():
-        found += _reachable(name, root, "", "", kinds, seen)
+        found += _reachable(Held(name, "", "", "", root), kinds, seen)
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
-        if type(module) is ModuleType and isinstance(file, str) and places.is_own(file):
+        if type(module) is ModuleType and isinstance(file, str) and _is_own(file):
             called = "__main__" if module.__name__ == "__mp_main__" else module.__name__
             for name, value in list(vars(module).items()):
                 if not name.startswith("__"):
-                    found += _reachable(name, value, called, os.path.abspath(file), kinds, seen)
+                    found += _reachable(Held(name, called, "", os.path.abspath(file), value), kinds, seen)
     return found
 
 
@@ -101,11 +102,9 @@ def _kind_of(kind: type) -> str:
     return f"{'numpy.random' if top == 'numpy' else top}.{kind.__name__}"
 
 
-def _reachable(
-    name: str, root: Any, module: str, file: str, kinds: tuple[type, ...], seen: set[int]
-) -> Iterator[Held]:
+def _reachable(root: Held, kinds: tuple[type, ...], seen: set[int]) -> Iterator[Held]:
     """Yield what can be reached from `root` by attributes, items and closures; no code of the program's is run."""
-    waiting = deque([(name, root, file)])
+    waiting = deque([(root.name, root.generator, root.file)])
     for _ in range(_MOST_OBJECTS):
         if not waiting:
             return
@@ -117,10 +116,10 @@ def _reachable(
         seen.add(id(value))
         if issubclass(kind, kinds):
             if not issubclass(kind, random.SystemRandom):
-                yield Held(path, module, _kind_of(kind), where, value)
+                yield Held(path, root.module, _kind_of(kind), where, value)
             continue
         source = getattr(sys.modules.get(kind.__module__), "__file__", None)
-        inner = os.path.abspath(source) if isinstance(source, str) and places.is_own(source) else where
+        inner = os.path.abspath(source) if isinstance(source, str) and _is_own(source) else where
         waiting.extend((path + step, part, inner) for step, part in _parts(value, kind))
 
 
