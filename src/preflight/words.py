@@ -36,6 +36,7 @@ class Terms:
     per: str = ""
     when: str = ""
     tags: tuple[str, ...] = ()
+    runs: int = 0
 
 
 def check(
@@ -45,6 +46,7 @@ def check(
     per: str = "",
     when: str = "",
     tags: Sequence[str] = (),
+    runs: int = 0,
 ) -> Callable[[AnyFunction], AnyFunction]:
     """Say about a check what plain pytest has no word for.
 
@@ -53,12 +55,13 @@ def check(
     imports. `per` names a list in the config (`imports`, `data`, `paths`, `system.ports`, …): the check runs once for
     each entry and gets it as the argument `entry`; `per="gpu"` runs it once for each device and gives the index as
     `device`. `when` names a key of the config (`seeds.step`): without it the check does not take part, with it the
-    check counts as asked for. `tags` can be selected with `--tag`.
+    check counts as asked for. `tags` can be selected with `--tag`. `runs` is how many times in a row it may run the
+    experiment's program: each may take `rehearsal.time`, and the deadline leaves room for them.
     """
 
     def say(function: AnyFunction) -> AnyFunction:
         names = (needs,) if isinstance(needs, str) else tuple(needs)
-        terms = Terms(timeout=timeout, needs=names, per=per, when=when or per, tags=tuple(tags))
+        terms = Terms(timeout=timeout, needs=names, per=per, when=when or per, tags=tuple(tags), runs=runs)
         function.__preflight__ = terms  # type: ignore[attr-defined]
         return function
 

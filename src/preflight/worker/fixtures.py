@@ -23,6 +23,7 @@ from preflight.words import ChildFailed
 from preflight.worker.collect import CONTEXT, PLANNED, family_of
 
 if TYPE_CHECKING:
+    from preflight.rehearsal.program import Rehearsed
     from preflight.system.gpu.facts import Gpus
 
 
@@ -77,6 +78,16 @@ def gpus(request: pytest.FixtureRequest) -> Gpus:
 
     context = request.config.stash[CONTEXT]
     return context.gpus or gather.gather(context.config.root, start=bool(context.config.gpu))
+
+
+@pytest.fixture
+def rehearsed(request: pytest.FixtureRequest) -> Rehearsed:
+    """What the program of `rehearsal:` did in its standard run, which all checks of one preflight run share."""
+    from preflight.rehearsal.standard import standard_run
+
+    context = request.config.stash[CONTEXT]
+    assert context.config.rehearsal is not None
+    return standard_run(context.config.rehearsal, context.config.root, context.scratch / "rehearsal")
 
 
 @pytest.fixture

@@ -32,6 +32,11 @@ def root() -> str:
     return _root
 
 
+def folder() -> str:
+    """Return the folder for answers."""
+    return _folder
+
+
 def tell(kind: str, **facts: Any) -> None:
     """Write one event with the time (`time.monotonic()`, the same clock in all processes of one machine).
 

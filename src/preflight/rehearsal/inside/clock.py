@@ -1,0 +1,111 @@
+"""The time of day, moved and counted: `time.time` and what else asks for it without a time of its own.
+
+Told: `begin` (seconds since 1970 at which the program begins), `step` (seconds that each question takes; 0: as much as
+really passes), and `watched`, with which the user's questions are told as `time` with their place, and the class
+`datetime` is stood in for too, which no program under judgement meets.
+"""
+
+import time
+from types import ModuleType
+from typing import Any
+
+from preflight.rehearsal.inside import arrivals, places, wire
+
+_MOST = 50
+# What a counted clock may lag behind the real one: a program that waits for a time of day must come to an end.
+_LAG = 30.0
+
+
+class _Clock:
+    """The seconds since 1970 as the program is to see them."""
+
+    def __init__(self, begin: float, step: float, *, watched: bool) -> None:
+        self.begin, self.step, self.watched = begin, step, watched
+        self.asked = 0
+        self.slept = 0.0
+        self.since = time.monotonic()
+        self.seen: set[tuple[object, ...]] = set()
+
+    def now(self) -> float:
+        """Return the time."""
+        passed = time.monotonic() - self.since
+        if self.watched:
+            self._tell()
+        if not self.step:
+            return self.begin + passed
+        self.asked += 1
+        return self.begin + max(self.asked * self.step + self.slept, passed - _LAG)
+
+    def _tell(self) -> None:
+        place = places.here()
+        where = tuple(place.values())
+        if place and where not in self.seen and len(self.seen) < _MOST:
+            self.seen.add(where)
+            wire.tell("time", place=place)
+
+
+def install(settings: dict[str, Any]) -> None:
+    """Take the place of the functions of `time`."""
+    clock = _Clock(settings["begin"], settings["step"], watched=settings.get("watched", False))
+    real = {name: getattr(time, name) for name in ("localtime", "gmtime", "ctime", "strftime", "sleep")}
+
+    def sleep(seconds: Any, /) -> None:
+        real["sleep"](seconds)
+        clock.slept += float(seconds)
+
+    def strftime(form: str, moment: Any = None, /) -> Any:
+        return real["strftime"](form, real["localtime"](clock.now()) if moment is None else moment)
+
+    def asking(name: str) -> Any:
+        def ask(seconds: Any = None, /) -> Any:
+            return real[name](clock.now() if seconds is None else seconds)
+
+        return ask
+
+    time.time = clock.now
+    time.time_ns = lambda: int(clock.now() * 1e9)
+    time.sleep = sleep
+    time.strftime = strftime
+    for name in ("localtime", "gmtime", "ctime"):
+        setattr(time, name, asking(name))
+    if clock.watched:
+
+        def welcome(module: ModuleType) -> None:
+            _take_datetime(module, clock)
+
+        arrivals.when_imported("datetime", welcome)
+
+
+def _take_datetime(module: Any, clock: _Clock) -> None:
+    """Stand in for `datetime.datetime` and `datetime.date`, whose C code asks the kernel."""
+
+    class Kind(type):
+        def __instancecheck__(cls, value: object) -> bool:
+            return isinstance(value, cls.__mro__[1])
+
+        def __subclasscheck__(cls, other: type) -> bool:
+            return issubclass(other, cls.__mro__[1])
+
+    real_datetime, real_date = module.datetime, module.date
+
+    class datetime(real_datetime, metaclass=Kind):  # type: ignore[misc,valid-type] # noqa: N801
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return real_datetime.fromtimestamp(clock.now(), tz)
+
+        @classmethod
+        def utcnow(cls) -> Any:
+            return real_datetime.fromtimestamp(clock.now(), module.timezone.utc).replace(tzinfo=None)
+
+        @classmethod
+        def today(cls) -> Any:
+            return real_datetime.fromtimestamp(clock.now())
+
+    class date(real_date, metaclass=Kind):  # type: ignore[misc,valid-type] # noqa: N801
+        @classmethod
+        def today(cls) -> Any:
+            return real_date.fromtimestamp(clock.now())
+
+    for name, stand_in in (("datetime", datetime), ("date", date)):
+        stand_in.__module__, stand_in.__qualname__ = "datetime", name
+        setattr(module, name, stand_in)
