@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from preflight.model import Finding
 from preflight.phrases import in_a_row, shown
 from preflight.rehearsal.comparison import Comparison, Guilty
 from preflight.rehearsal.evidence import Difference
-from preflight.words import error, warning
+from preflight.words import error, info, warning
 
 _MOST_PLACES = 20
 # What a source is called, what is wrong with it, and the remedy.
@@ -39,8 +40,7 @@ _WORDS: dict[str, tuple[str, str, str]] = {
     "hash": (
         "seeds.hash-order",
         "the order of a set, or a hash, decides what is computed, and is another in each process",
-        "Sort what comes out of the set, or fix the seed of hashes where the job is started:\n"
-        "    export PYTHONHASHSEED=0",
+        "Sort what comes out of the set, or fix the seed of hashes:\n    export PYTHONHASHSEED=0",
     ),
     "names": (
         "seeds.name-order",
@@ -57,12 +57,8 @@ _WORDS: dict[str, tuple[str, str, str]] = {
         "memory that nobody has filled decides what is computed",
         "Fill it before it is used:\n    np.zeros(shape)\n    torch.zeros(shape)",
     ),
-    "threads": (
-        "seeds.threads",
-        "the number of threads decides the last bits of what is computed",
-        "Have the job use one number of threads everywhere:\n    export OMP_NUM_THREADS=1",
-    ),
 }
+_DIVIDES = re.compile(r"\b(get_num_threads|cpu_count|ThreadPool\w*|threading\.Thread|OMP_NUM_THREADS)\b")
 _SEEDING = ("seed", "rng", "generator")
 
 
@@ -70,9 +66,8 @@ def explain_differences(found: Comparison, seeds: Seeds, subject: str) -> Iterat
     """Yield one finding for each source that `subject` (the step, or the command) depends on."""
     if found.difference is None:
         return
-    others = [each for each in found.guilty if each.source != "threads"]
-    for guilty in others or found.guilty:
-        yield _of_source(guilty, seeds)
+    for guilty in found.guilty:
+        yield _of_threads(guilty, found, seeds) if guilty.source == "threads" else _of_source(guilty, seeds)
     if not found.guilty:
         yield _of_nothing_known(found, found.difference, seeds, subject)
 
@@ -98,8 +93,8 @@ def describe(difference: Difference) -> str:
         return f"one run ends with {difference.one}, the other with {difference.other}"
     if difference.what == "line":
         return f"one run tells {difference.one}, the other {difference.other}"
-    what = {"saved": "what is saved", "value": "what is returned"}.get(difference.what, difference.what)
-    name = f"{what} no. {difference.number}"
+    what = {"saved": "what is saved"}.get(difference.what, difference.what)
+    name = what if what.startswith("value") else f"{what} no. {difference.number}"
     if difference.one == difference.other:
         return f"{name} has other bits: {difference.one}"
     return f"{name} is {difference.one} in one run, {difference.other} in the other"
@@ -107,7 +102,6 @@ def describe(difference: Difference) -> str:
 
 def _of_source(guilty: Guilty, seeds: Seeds) -> Finding:
     name, claim, fix = _WORDS[guilty.source]
-    say = warning if guilty.source == "threads" else error
     places = list(_places(guilty))
     where = f": {_told(places[0])}" if places else ""
     more = _at(seeds)
@@ -116,7 +110,7 @@ def _of_source(guilty: Guilty, seeds: Seeds) -> Finding:
     evidence: dict[str, Any] = {"difference": describe(guilty.difference)}
     if places:
         evidence["places"] = [_told(place) for place in places[:_MOST_PLACES]]
-    return say(
+    return error(
         f"{claim}{where}",
         id=name,
         found=guilty.difference.other,
@@ -126,6 +120,28 @@ def _of_source(guilty: Guilty, seeds: Seeds) -> Finding:
         evidence=evidence,
         **more,
     )
+
+
+def _of_threads(guilty: Guilty, found: Comparison, seeds: Seeds) -> Finding:
+    """Return a warning where the user's own code divides work among threads; else libraries round otherwise."""
+    files = dict.fromkeys(file for event in found.first.of("sources") for file in event["files"])
+    own = [place for file in files for place in _lines_with(file, _DIVIDES)]
+    where = f": {_told(own[0])}" if own else ""
+    return (warning if own else info)(
+        f"the number of threads decides the last bits of what is computed{where}",
+        id="seeds.threads",
+        found=guilty.difference.other,
+        wanted=guilty.difference.one,
+        cause="sums are divided among threads, and each division rounds in its own way",
+        fix="Have the job use one number of threads everywhere:\n    export OMP_NUM_THREADS=1",
+        evidence={"difference": describe(guilty.difference)},
+        **({"file": own[0]["file"], "line": own[0]["line"]} if own else _at(seeds)),
+    )
+
+
+def _lines_with(file: str, words: re.Pattern[str]) -> list[dict[str, Any]]:
+    lines = enumerate(linecache.getlines(file), 1)
+    return [{"file": file, "line": number, "code": line.strip()[:80]} for number, line in lines if words.search(line)]
 
 
 def _places(guilty: Guilty) -> Iterable[Mapping[str, Any]]:

@@ -22,6 +22,9 @@ _HARMLESS = ("memory", "time", "threads")
 _TELLING = ("random", "numpy", "torch")
 # Orders of a small set are few; so many more are tried where the code goes through one.
 _MORE_HASHES = (3, 4)
+# What runs are called.
+FIRST, OTHER, RESEEDED = "as it is", "in another world", "under another seed"
+HASH, THREADS = "with hash seed", "with another number of threads"
 # The events by which the user's code is seen to meet a source; `draw` for the others.
 _KINDS = {"names": "listing", "time": "time", "memory": "empty"}
 
@@ -74,33 +77,34 @@ class _Run:
 def compare(repeats: Repeats, masked: Sequence[str] = ()) -> Comparison:
     """Run the program in two unlike worlds and under another seed, then in as many as it takes to know the guilty."""
     trial = _Trial(repeats, masked, time.time())
-    first = trial.run("as it is", baseline(trial.began))
-    if first.ran.code not in (0, None):
+    if repeats.memory:
+        runs = trial.together({FIRST: baseline(trial.began), OTHER: perturbed(trial.began)})
+        first = runs[FIRST]
+    else:
+        first = trial.run(FIRST, baseline(trial.began))
+        runs = trial.together(trial.worlds(first)) if first.ran.code in (0, None) else {}
+    if not runs or first.ran.code not in (0, None):
         return Comparison(first=first.ran, evidence=first.evidence)
-    worlds = {"in another world": perturbed(trial.began)}
-    if any(trial.unordered(first)) and "hash" not in fixed(repeats.environment):
-        worlds |= {f"with hash seed {salt}": baseline(trial.began).but(hash=salt) for salt in _MORE_HASHES}
-    if repeats.reseeded:
-        worlds[trial.reseeded] = baseline(trial.began)
-    runs = trial.together(worlds)
-    other = runs["in another world"]
+    other = runs[OTHER]
     if other.ran.code != first.ran.code:
-        other = trial.run("in another world", perturbed(trial.began, without=_HARMLESS))
+        other = trial.run(OTHER, perturbed(trial.began, without=_HARMLESS))
     found = Comparison(
         first=first.ran,
         evidence=first.evidence,
-        has_effect=_has_effect(first, other, runs[trial.reseeded], repeats.reseeded) if repeats.reseeded else None,
+        has_effect=_has_effect(first, other, runs[RESEEDED], repeats.reseeded) if repeats.reseeded else None,
         tried=[name for name in SOURCES if name not in fixed(repeats.environment)],
     )
-    others = [other, *(run for name, run in runs.items() if name.startswith("with hash"))]
+    others = [other, *(run for name, run in runs.items() if name.startswith(HASH))]
     differences = [each for run in others if (each := first.differs(run, Noise()))]
-    return trial.find_guilty(found, first, differences[0]) if differences else found
+    if differences:
+        return trial.find_guilty(found, first, differences[0])
+    if THREADS in runs and (difference := value_difference(first.evidence, runs[THREADS].evidence)):
+        return replace(found, difference=difference, guilty=[Guilty(source="threads", difference=difference)])
+    return found
 
 
 class _Trial:
     """The runs of one comparison."""
-
-    reseeded = "under another seed"
 
     def __init__(self, repeats: Repeats, masked: Sequence[str], began: float) -> None:
         self.repeats, self.masked, self.began = repeats, masked, began
@@ -111,8 +115,20 @@ class _Trial:
 
     def together(self, worlds: Mapping[str, World]) -> dict[str, _Run]:
         """Run the program in several worlds."""
-        runs = self.repeats.together(worlds, reseed=[self.reseeded])
+        runs = self.repeats.together(worlds, reseed=[RESEEDED])
         return {name: self._read(ran) for name, ran in runs.items()}
+
+    def worlds(self, first: _Run) -> dict[str, World]:
+        """Return the worlds that the first run is held against, by name."""
+        plain, settled = baseline(self.began), fixed(self.repeats.environment)
+        worlds = {OTHER: perturbed(self.began)}
+        if "hash" not in settled and self.unordered(first):
+            worlds |= {f"{HASH} {salt}": plain.but(hash=salt) for salt in _MORE_HASHES}
+        if "threads" not in settled and first.evidence.count:
+            worlds[THREADS] = plain.but(threads=2)
+        if self.repeats.reseeded:
+            worlds[RESEEDED] = plain
+        return worlds
 
     def _read(self, ran: Rehearsed) -> _Run:
         return _Run(ran, evidence_of(ran, self.masked))
@@ -140,7 +156,8 @@ class _Trial:
         return replace(found, difference=difference, guilty=guilty, is_unsettled=is_unsettled, pinned=world)
 
     def _guilty(self, rest: _Run, noise: Noise, world: World) -> Iterator[Guilty]:
-        open_ones = [name for name in SOURCES if name not in fixed(self.repeats.environment)]
+        settled = {"threads", *fixed(self.repeats.environment)}
+        open_ones = [name for name in SOURCES if name not in settled]
         plain, seen = self._suspects(rest)
         others = [name for name in open_ones if name not in plain and name not in seen]
         for group in (plain, [name for name in open_ones if name in seen], others):
