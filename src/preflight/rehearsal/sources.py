@@ -48,6 +48,7 @@ class World:
             "generators": any(salts.get(name) for name in ("random", "numpy", "torch")),
             "listings": salts.get("names"),
             "clock": salts.get("time") or self.counted,
+            "filled": salts.get("memory"),
             "uninitialised": self.watched,
             "draws": self.traced,
         }
@@ -62,6 +63,7 @@ class World:
             "generators": {"salts": {name: salts.get(name, 0) for name in ("random", "numpy", "torch")}},
             "listings": {"salt": salts.get("names", 0), "watched": watched},
             "clock": {"begin": begin, "step": 0.001 if self.counted else 0.0, "watched": watched},
+            "filled": {"byte": _BYTES.get(salts.get("memory", 0), 0)},
             "uninitialised": {"salt": salts.get("memory", 0)},
             "draws": {"sources": ["random", "numpy", "torch"]},
         }

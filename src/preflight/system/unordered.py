@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,11 @@ _MAKES_SETS = {"set", "frozenset"}
 _KEEPS_SETS = {"union", "intersection", "difference", "symmetric_difference", "copy"}
 # What keeps the order of what it is given, and what does not depend on it.
 _GOES_THROUGH = {"list", "tuple", "enumerate", "iter", "map", "filter", "zip", "array", "asarray", "join", "extend"}
+# Names, entropy, times, draws of generators and memory, as functions are called that give them.
+_ASKS = re.compile(
+    r"listdir|scandir|i?glob|rglob|iterdir|walk|default_rng|RandomState|Random|urandom|uuid4|token_\w+|time|time_ns|now|"
+    r"rand\w*|choice|choices|shuffle|sample|permutation|normal\w*|uniform\w*|multinomial|bernoulli|empty|empty_like"
+)
 _IS_BLIND = {"sorted", "len", "sum", "min", "max", "any", "all", "set", "frozenset", "Counter", "issubset", "update"}
 
 
@@ -38,6 +44,28 @@ def find_unordered(file: Path) -> list[Unordered]:
         place = Unordered(file=str(file), line=node.lineno, code=code, kind=kind)
         found.setdefault((place.line, kind), place)
     return sorted(found.values(), key=lambda each: each.line)
+
+
+def find_at_import(file: Path) -> list[int]:
+    """Return the lines that, when a file is imported, ask for what may be another in each process."""
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError):
+        return []
+    nodes = list(tree.body)
+    lines = []
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) or _is_main(node):
+            continue
+        if isinstance(node, ast.Call) and _ASKS.fullmatch(_name_of(node)):
+            lines.append(node.lineno)
+        nodes += list(ast.iter_child_nodes(node))  # type: ignore[arg-type]
+    return sorted(lines)
+
+
+def _is_main(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "__main__" in ast.unparse(node.test)
 
 
 def _names_of_sets(tree: ast.AST) -> set[str]:
