@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import linecache
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from preflight.model import Finding
 from preflight.phrases import in_a_row, shown
 from preflight.rehearsal.comparison import Comparison, Guilty
 from preflight.rehearsal.evidence import Difference
-from preflight.words import error, info, warning
+from preflight.words import error, warning
 
 _MOST_PLACES = 20
 # What a source is called, what is wrong with it, and the remedy.
@@ -58,7 +57,6 @@ _WORDS: dict[str, tuple[str, str, str]] = {
         "Fill it before it is used:\n    np.zeros(shape)\n    torch.zeros(shape)",
     ),
 }
-_DIVIDES = re.compile(r"\b(get_num_threads|cpu_count|ThreadPool\w*|threading\.Thread|OMP_NUM_THREADS)\b")
 _SEEDING = ("seed", "rng", "generator")
 
 
@@ -67,7 +65,7 @@ def explain_differences(found: Comparison, seeds: Seeds, subject: str) -> Iterat
     if found.difference is None:
         return
     for guilty in found.guilty:
-        yield _of_threads(guilty, found, seeds) if guilty.source == "threads" else _of_source(guilty, seeds)
+        yield _of_threads(guilty) if guilty.source == "threads" else _of_source(guilty, seeds)
     if not found.guilty:
         yield _of_nothing_known(found, found.difference, seeds, subject)
 
@@ -122,26 +120,19 @@ def _of_source(guilty: Guilty, seeds: Seeds) -> Finding:
     )
 
 
-def _of_threads(guilty: Guilty, found: Comparison, seeds: Seeds) -> Finding:
-    """Return a warning where the user's own code divides work among threads; else libraries round otherwise."""
-    files = dict.fromkeys(file for event in found.first.of("sources") for file in event["files"])
-    own = [place for file in files for place in _lines_with(file, _DIVIDES)]
-    where = f": {_told(own[0])}" if own else ""
-    return (warning if own else info)(
-        f"the number of threads decides the last bits of what is computed{where}",
+def _of_threads(guilty: Guilty) -> Finding:
+    place = next(iter(_places(guilty)))
+    return warning(
+        f"the number of threads decides what is computed: {_told(place)}",
         id="seeds.threads",
         found=guilty.difference.other,
         wanted=guilty.difference.one,
-        cause="sums are divided among threads, and each division rounds in its own way",
+        cause="work is divided among threads, and sums of parts round in another way for each division",
         fix="Have the job use one number of threads everywhere:\n    export OMP_NUM_THREADS=1",
         evidence={"difference": describe(guilty.difference)},
-        **({"file": own[0]["file"], "line": own[0]["line"]} if own else _at(seeds)),
+        file=place["file"],
+        line=place["line"],
     )
-
-
-def _lines_with(file: str, words: re.Pattern[str]) -> list[dict[str, Any]]:
-    lines = enumerate(linecache.getlines(file), 1)
-    return [{"file": file, "line": number, "code": line.strip()[:80]} for number, line in lines if words.search(line)]
 
 
 def _places(guilty: Guilty) -> Iterable[Mapping[str, Any]]:
@@ -170,7 +161,9 @@ def _told(place: Mapping[str, Any]) -> str:
 def _of_nothing_known(found: Comparison, difference: Difference, seeds: Seeds, subject: str) -> Finding:
     at = f" at {shown(difference.place['file'])}:{difference.place['line']}" if difference.place else ""
     cause = "something in it depends on neither the seed nor any source that can be set: threads that race, or the GPU"
-    if not found.is_unsettled:
+    if found.is_out_of_time:
+        cause = "which source decides could not be found out within the time: give `seeds.deadline` more"
+    elif not found.is_unsettled:
         cause = f"several sources decide together: {in_a_row(found.tried, most=9)}"
     return error(
         f"{subject} gives two results under the seed {seeds.value}{at}: {describe(difference)}",

@@ -13,7 +13,7 @@ from preflight.rehearsal.program import Rehearsed
 from preflight.rehearsal.repeats import Repeats
 from preflight.rehearsal.reseeding import Reseeded
 from preflight.rehearsal.sources import SOURCES, World, baseline, fixed, perturbed, pinned
-from preflight.system.unordered import Unordered, find_unordered
+from preflight.system.unordered import Unordered, find_divided, find_unordered
 
 # What a run under the same seed may die of, though the program is in order: filled memory is really taken up.
 _HARMLESS = ("memory", "time", "threads")
@@ -24,7 +24,7 @@ _TELLING = ("random", "numpy", "torch")
 _MORE_HASHES = (3, 4)
 # What runs are called.
 FIRST, OTHER, RESEEDED = "as it is", "in another world", "under another seed"
-HASH, THREADS = "with hash seed", "with another number of threads"
+HASH, THREADS, REST = "with hash seed", "with another number of threads", "everything at rest"
 # The events by which the user's code is seen to meet a source; `draw` for the others.
 _KINDS = {"names": "listing", "time": "time", "memory": "empty"}
 
@@ -44,7 +44,8 @@ class Comparison:
     """What came of comparing: `first` is the run that the others are held against.
 
     `difference` is what differs under one seed, None where nothing does; `guilty` the sources that it comes from;
-    `is_unsettled` says that two runs differ even where all known sources rest. `has_effect` tells whether another seed
+    `is_unsettled` says that two runs differ even where all known sources rest. `is_out_of_time` that the guilty
+    are named by what was seen alone. `has_effect` tells whether another seed
     changes anything, None where that could not be tried. `tried` are the sources that were moved.
     """
 
@@ -53,6 +54,7 @@ class Comparison:
     difference: Difference | None = None
     guilty: Sequence[Guilty] = ()
     is_unsettled: bool = False
+    is_out_of_time: bool = False
     has_effect: bool | None = None
     tried: Sequence[str] = ()
     pinned: World | None = None
@@ -98,9 +100,7 @@ def compare(repeats: Repeats, masked: Sequence[str] = ()) -> Comparison:
     differences = [each for run in others if (each := first.differs(run, Noise()))]
     if differences:
         return trial.find_guilty(found, first, differences[0])
-    if THREADS in runs and (difference := value_difference(first.evidence, runs[THREADS].evidence)):
-        return replace(found, difference=difference, guilty=[Guilty(source="threads", difference=difference)])
-    return found
+    return trial.try_threads(found, first)
 
 
 class _Trial:
@@ -120,12 +120,10 @@ class _Trial:
 
     def worlds(self, first: _Run) -> dict[str, World]:
         """Return the worlds that the first run is held against, by name."""
-        plain, settled = baseline(self.began), fixed(self.repeats.environment)
+        plain, settled = replace(baseline(self.began), traced=False), fixed(self.repeats.environment)
         worlds = {OTHER: perturbed(self.began)}
         if "hash" not in settled and self.unordered(first):
             worlds |= {f"{HASH} {salt}": plain.but(hash=salt) for salt in _MORE_HASHES}
-        if "threads" not in settled and first.evidence.count:
-            worlds[THREADS] = plain.but(threads=2)
         if self.repeats.reseeded:
             worlds[RESEEDED] = plain
         return worlds
@@ -138,22 +136,48 @@ class _Trial:
         files = dict.fromkeys(file for event in run.ran.of("sources") for file in event["files"])
         return [place for file in files for place in find_unordered(Path(file))]
 
+    def try_threads(self, found: Comparison, first: _Run) -> Comparison:
+        """Run with another number of threads a program that divides its work among them itself.
+
+        The sums of libraries have other last bits then, in any program.
+        """
+        files = dict.fromkeys(file for event in first.ran.of("sources") for file in event["files"])
+        divided = [place for file in files for place in find_divided(Path(file))]
+        if not divided or "threads" in fixed(self.repeats.environment):
+            return found
+        run = self.run(THREADS, replace(baseline(self.began), traced=False).but(threads=2))
+        difference = first.differs(run, Noise())
+        if difference is None or difference.what == "exit code":
+            return found
+        guilty = Guilty(source="threads", difference=difference, unordered=divided)
+        return replace(found, difference=difference, guilty=[guilty])
+
     def find_guilty(self, found: Comparison, first: _Run, difference: Difference) -> Comparison:
         """Move one source at a time in a world in which all others rest, until what differs is explained."""
+        plain, _ = self._suspects(first)
+        found = replace(found, difference=difference)
+        if difference.what != "line":
+            world = replace(baseline(self.began), traced=False)
+            if guilty := list(self._charged(plain, first, Noise(), world)):
+                return replace(found, guilty=guilty, pinned=world)
         world = pinned(self.began)
-        begun = self.together({"everything at rest": replace(world, traced=True), "everything at rest, again": world})
+        begun = self.together({REST: replace(world, traced=True), f"{REST}, again": world})
         rest, again = begun.values()
         if rest.ran.code != first.ran.code:  # the program cannot bear to be watched
             world = replace(world, watched=False)
-            begun = self.together({"unwatched, at rest": world, "unwatched, at rest, again": world})
+            begun = self.together({f"{REST}, unwatched": world, f"{REST}, unwatched, again": world})
             rest, again = begun.values()
         noise = Noise(rest.evidence, again.evidence)
         # What differs in one and the same world says nothing about two others.
         is_unsettled = rest.differs(again, noise) is not None
         guilty = [] if is_unsettled else list(self._guilty(rest, noise, world))
-        if not guilty and not is_unsettled and difference.what == "line":
-            return found  # what passes: times, memory, names of files
-        return replace(found, difference=difference, guilty=guilty, is_unsettled=is_unsettled, pinned=world)
+        if guilty or is_unsettled or not self.repeats.is_over:
+            if not guilty and not is_unsettled and difference.what == "line":
+                return replace(found, difference=None)  # what passes: times, memory, names of files
+            return replace(found, guilty=guilty, is_unsettled=is_unsettled, pinned=world)
+        # There was no time to try; what was seen is told.
+        by_sight = [self._charge(name, difference, first) for name in plain]
+        return replace(found, guilty=by_sight, is_out_of_time=True)
 
     def _guilty(self, rest: _Run, noise: Noise, world: World) -> Iterator[Guilty]:
         settled = {"threads", *fixed(self.repeats.environment)}
@@ -161,14 +185,18 @@ class _Trial:
         plain, seen = self._suspects(rest)
         others = [name for name in open_ones if name not in plain and name not in seen]
         for group in (plain, [name for name in open_ones if name in seen], others):
-            worlds = {f"another {name}": world.but(**{name: 2}) for name in group}
-            found = False
-            for name, run in zip(group, self.together(worlds).values(), strict=True):
-                if difference := self._blame(name, rest, run, noise):
-                    found = True
-                    yield self._charge(name, difference, rest)
-            if found or self.repeats.is_over:
+            if found := list(self._charged(group, rest, noise, world)):
+                yield from found
                 return
+
+    def _charged(self, group: Sequence[str], rest: _Run, noise: Noise, world: World) -> Iterator[Guilty]:
+        """Yield those of a group of sources that change what a run at rest does."""
+        if self.repeats.is_over:
+            return
+        worlds = {f"another {name}": world.but(**{name: 2}) for name in group}
+        for name, run in zip(group, self.together(worlds).values(), strict=True):
+            if difference := self._blame(name, rest, run, noise):
+                yield self._charge(name, difference, rest)
 
     def _suspects(self, rest: _Run) -> tuple[list[str], set[str]]:
         """Return the generators that were seen to be drawn from unseeded, and what else the user's code meets."""

@@ -1,4 +1,4 @@
-"""Where a file's code goes through a set, whose order is another in each process, or asks for a hash."""
+"""Where a file's code comes upon what is another in each process: the order of a set, a hash, the number of threads."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ _ASKS = re.compile(
     r"listdir|scandir|i?glob|rglob|iterdir|walk|default_rng|RandomState|Random|urandom|uuid4|token_\w+|time|time_ns|now|"
     r"rand\w*|choice|choices|shuffle|sample|permutation|normal\w*|uniform\w*|multinomial|bernoulli|empty|empty_like"
 )
+_DIVIDES = re.compile(r"\b(get_num_threads|ThreadPool\w*|threading\.Thread)\(")
 _IS_BLIND = {"sorted", "len", "sum", "min", "max", "any", "all", "set", "frozenset", "Counter", "issubset", "update"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unordered:
-    """One such place: the code that stands there, and whether it is `set` or `hash`."""
+    """One such place: the code that stands there, and whether it is `set`, `hash` or `threads`."""
 
     file: str
     line: int
@@ -62,6 +63,19 @@ def find_at_import(file: Path) -> list[int]:
             lines.append(node.lineno)
         nodes += list(ast.iter_child_nodes(node))  # type: ignore[arg-type]
     return sorted(lines)
+
+
+def find_divided(file: Path) -> list[Unordered]:
+    """Return the places at which work is divided among threads by the file itself."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return []
+    return [
+        Unordered(file=str(file), line=number, code=line.strip()[:80], kind="threads")
+        for number, line in enumerate(lines, 1)
+        if _DIVIDES.search(line)
+    ]
 
 
 def _is_main(node: ast.AST) -> bool:
