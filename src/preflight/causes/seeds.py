@@ -46,6 +46,11 @@ _WORDS: dict[str, tuple[str, str, str]] = {
         "the order in which the file system lists names decides what is computed",
         "Sort the names:\n    names = sorted(os.listdir(folder))",
     ),
+    "completion": (
+        "seeds.completion-order",
+        "the order in which parallel work ends decides what is computed",
+        "Take the results in the order in which they were asked for:\n    results = executor.map(function, items)",
+    ),
     "time": (
         "seeds.time",
         "the time of day decides what is computed",
