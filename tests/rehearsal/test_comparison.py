@@ -66,21 +66,30 @@ DEFECTS = {
     "glob": ("seeds.name-order", "import glob\nprint(glob.glob('data/*')[0], seed)\n", 4),
     "iterdir": (
         "seeds.name-order",
-        "import random\nfrom pathlib import Path\nrandom.seed(seed)\nfiles = [*Path('data').iterdir()]\n"
-        "random.shuffle(files)\nprint(files[0].name)\n",
+        """\
+import random
+from pathlib import Path
+random.seed(seed)
+files = [*Path("data").iterdir()]
+random.shuffle(files)
+print(files[0].name)
+""",
         6,
     ),
     "time": ("seeds.time", "import random, time\nrandom.seed(int(time.time()))\nprint(random.random())\n", 4),
     "datetime": (
         "seeds.time",
-        "import random\nfrom datetime import datetime\nrandom.seed(datetime.now().microsecond)\nprint(random.random())\n",
+        "import datetime, random\n\nrandom.seed(datetime.datetime.now().microsecond)\nprint(random.random())\n",
         5,
     ),
     "completion": (
         "seeds.completion-order",
-        "from concurrent.futures import ThreadPoolExecutor, as_completed\nwith ThreadPoolExecutor(4) as pool:\n"
-        "    futures = [pool.submit(pow, 10.0, n) for n in range(-20, 20)]\n"
-        "    print(sum(each.result() / 3 for each in as_completed(futures)) + seed * 1e-9)\n",
+        """\
+from concurrent.futures import ThreadPoolExecutor, as_completed
+with ThreadPoolExecutor(4) as pool:
+    futures = [pool.submit(pow, 10.0, n) for n in range(-20, 20)]
+    print(sum(each.result() / 3 for each in as_completed(futures)) + seed * 1e-9)
+""",
         6,
     ),
 }
@@ -98,8 +107,14 @@ NUMPY_DEFECTS = {
     ),
     "shuffled in place": (
         "seeds.unseeded",
-        "import numpy as np\nrng = np.random.default_rng(seed)\ndata = np.arange(20)\nnp.random.shuffle(data)\n"
-        "np.save('data/order.npy', data)\nprint('saved')\n",
+        """\
+import numpy as np
+rng = np.random.default_rng(seed)
+data = np.arange(20)
+np.random.shuffle(data)
+np.save("data/order.npy", data)
+print("saved")
+""",
         6,
     ),
 }
@@ -201,6 +216,6 @@ def test_a_training_is_compared_by_what_it_computes(judge: Judge) -> None:
     assert (findings, found.has_effect) == ([], True)
     assert found.evidence.counts() == {"batch": 4, "loss": 4, "parameters": 4, "saved": 1}
     _, [finding] = judge(SEED + TRAINING.replace("NOISE", "np.random.normal(0, 0.1)"))
-    assert (finding.id, finding.line) == ("seeds.unseeded", 18)
+    assert (finding.id, finding.line) == ("seeds.unseeded", 16)
     assert finding.message.startswith("numpy's global generator is used and never seeded")
     assert "loss no. 1 is " in finding.cause

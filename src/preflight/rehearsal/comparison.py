@@ -44,9 +44,9 @@ class Comparison:
     """What came of comparing: `first` is the run that the others are held against.
 
     `difference` is what differs under one seed, None where nothing does; `guilty` the sources that it comes from;
-    `is_unsettled` says that two runs differ even where all known sources rest. `is_out_of_time` that runs
-    could not be made to their end, and the guilty are named by what was seen alone. `has_effect` tells whether another seed
-    changes anything, None where that could not be tried. `tried` are the sources that were moved.
+    `is_unsettled` says that two runs differ even where all known sources rest, `is_out_of_time` that runs could not be
+    made to their end, and the guilty are named by what was seen alone. `has_effect` tells whether another seed changes
+    anything, None where that could not be tried. `tried` are the sources that were moved.
     """
 
     first: Rehearsed
