@@ -1,27 +1,41 @@
 """Two runs are traced, and the first operation at which they part is named with its module and its line."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from preflight.causes.divergences import explain_divergence
 from preflight.rehearsal.command import Command
 from preflight.rehearsal.divergence import Divergence, How, first
+from preflight.rehearsal.events import Event
 from preflight.rehearsal.orders import Orders
-from preflight.rehearsal.program import Rehearsed, rehearse
+from preflight.rehearsal.program import rehearse
 
+Part = Callable[[str], Divergence | None]
+
+DRIVER = """
+import os, runpy, sys, torch, numpy, sklearn.datasets
+for name in sys.argv[1:]:
+    if not (pid := os.fork()):
+        runpy.run_path(name, run_name="__main__")
+        import atexit
+        atexit._run_exitfuncs()
+        os._exit(0)
+    print(name, pid, os.waitpid(pid, 0)[1], flush=True)
+"""
 PROGRAM = """
-import sys, torch, numpy
+import os, torch, numpy
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-run = int(sys.argv[1])
+run = int(os.environ["RUN"])
 images, labels = load_digits(return_X_y=True)
 
 class Noisy(nn.Module):
     def forward(self, values):
-        # Stands for an operation that sums in another order each time.
-        library = {0: torch.ops.aten.sin, 1: torch.ops.aten.sin}[0]
         return values + SOURCE
 
 class Net(nn.Module):
@@ -42,41 +56,78 @@ for values, wanted in DataLoader(data, batch_size=32):
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
-print(loss.item())
+print("loss", loss.item(), flush=True)
 """
+UNSTEADY = """
+class Unsteady(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, values): return values.clone()
+    @staticmethod
+    def backward(ctx, gradient): return gradient * (1 + run)
+"""
+DIRTY = """
+def dirty():
+    filled = torch.empty(16)
+    filled.numpy()[:] = run
+    return filled
+"""
+WORLDS = {
+    "healthy": ("torch.rand(16)", ""),
+    "unseeded": ("torch.rand(16, generator=torch.Generator().manual_seed(run))", ""),
+    "outside": ("float(numpy.random.default_rng(run).random())", ""),
+    "unset": ("dirty()", DIRTY),
+    "path": ("(torch.ones(16) if run else torch.zeros(16))", ""),
+    "backward": ("Unsteady.apply(values)", UNSTEADY),
+    "threads": ("long.sum() * 0", "torch.set_num_threads(1 + run)\nlong = torch.rand(1000, 999)"),
+}
+Traced = tuple[dict[str, list[Event]], list[str]]
 
 
-def trace(folder: Path, text: str, run: int, *features: str) -> Rehearsed:
+def trace(folder: Path, run: int, *features: str) -> Traced:
+    """Run each world in a fork of one process; return the events of each, and the losses that were printed."""
     project = folder / "project"
     project.mkdir(exist_ok=True)
-    (project / "train.py").write_text(text)
+    (project / "driver.py").write_text(DRIVER)
+    for world, (source, begin) in WORLDS.items():
+        (project / f"{world}.py").write_text(PROGRAM.replace("SOURCE", source).replace("BEGIN", begin))
     orders = Orders(root=project, answers=folder / f"answers-{run}-{len(features)}", features=features)
-    done = rehearse(Command(words=(sys.executable, "train.py", str(run))), orders, seconds=120)
-    assert done.code == 0, done.output
+    words = (sys.executable, "driver.py", *(f"{world}.py" for world in WORLDS))
+    done = rehearse(Command(words=words, variables={"RUN": str(run)}), orders, seconds=120)
+    lines = [line.split() for line in done.output.splitlines()]
+    ended = {line[0].removesuffix(".py"): (int(line[1]), line[2]) for line in lines if len(line) == 3}
+    assert [status for _, status in ended.values()] == ["0"] * len(WORLDS), done.output
     assert not [event for event in done.events if event["kind"] == "unable"]
-    return done
+    events = {world: [event for event in done.events if event["pid"] == ended[world][0]] for world in WORLDS}
+    return events, [line[1] for line in lines if line[:1] == ["loss"]]
 
 
-def part(folder: Path, source: str, begin: str = "") -> Divergence | None:
-    text = PROGRAM.replace("SOURCE", source).replace("BEGIN", begin)
-    one, other = (trace(folder, text, run, "trace").events for run in (0, 1))
-    return first(one, other)
+@pytest.fixture(scope="module")
+def traced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Traced, Traced, Traced]:
+    folder = tmp_path_factory.mktemp("traced")
+    return trace(folder, 0, "trace"), trace(folder, 1, "trace"), trace(folder, 0)
+
+
+@pytest.fixture
+def part(traced: tuple[Traced, Traced, Traced]) -> Callable[[str], Divergence | None]:
+    return lambda world: first(traced[0][0][world], traced[1][0][world])
 
 
 def line_of(found: Divergence) -> str:
     return Path(found.file).read_text().splitlines()[found.line - 1].strip()
 
 
-def test_runs_that_agree_and_tracing_changes_nothing(tmp_path: Path) -> None:
-    text = PROGRAM.replace("SOURCE", "torch.rand(16)").replace("BEGIN", "")
-    one, other = trace(tmp_path, text, 0, "trace"), trace(tmp_path, text, 1, "trace")
-    assert first(one.events, other.events) is None
-    assert trace(tmp_path, text, 0).output == one.output == other.output
-    assert sum(len(event["rows"]) for event in one.events if event["kind"] == "operations") > 100
+def test_runs_that_agree(part: Part, traced: tuple[Traced, Traced, Traced]) -> None:
+    assert part("healthy") is None
+    operations = [event for event in traced[0][0]["healthy"] if event["kind"] == "operations"]
+    assert sum(len(event["rows"]) for event in operations) > 100
 
 
-def test_a_random_number_from_an_unseeded_generator(tmp_path: Path) -> None:
-    found = part(tmp_path, "torch.rand(16, generator=torch.Generator().manual_seed(run))")
+def test_tracing_changes_nothing(traced: tuple[Traced, Traced, Traced]) -> None:
+    assert traced[0][1] == traced[2][1]
+
+
+def test_a_random_number_from_another_generator(part: Part) -> None:
+    found = part("unseeded")
     assert found
     assert found.how is How.OUTPUT
     assert found.operation == "aten.rand.generator"
@@ -85,49 +136,40 @@ def test_a_random_number_from_an_unseeded_generator(tmp_path: Path) -> None:
     assert "generator of torch" in explain_divergence(found).cause
 
 
-def test_a_number_from_outside(tmp_path: Path) -> None:
-    found = part(tmp_path, "float(numpy.random.default_rng(run).random())")
+def test_a_number_from_outside(part: Part) -> None:
+    found = part("outside")
     assert found
     assert found.how is How.INPUT
     assert found.operation.startswith("aten.add")
     assert "come from outside" in explain_divergence(found).cause
 
 
-def test_memory_that_was_never_written(tmp_path: Path) -> None:
-    begin = "def dirty():\n    filled = torch.empty(16)\n    filled.numpy()[:] = run\n    return filled"
-    found = part(tmp_path, "dirty()", begin)
+def test_memory_that_was_never_written(part: Part) -> None:
+    found = part("unset")
     assert found
     assert found.how is How.UNSET
     assert line_of(found).startswith("return values + dirty()")
 
 
-def test_another_path(tmp_path: Path) -> None:
-    found = part(tmp_path, "(torch.ones(16) if run else torch.zeros(16))")
+def test_another_path(part: Part) -> None:
+    found = part("path")
     assert found
     assert found.how is How.PATH
     assert {found.operation, found.instead} == {"aten.zeros.default", "aten.ones.default"}
 
 
-def test_a_step_of_the_backward_pass_is_told_by_its_forward_line(tmp_path: Path) -> None:
-    begin = """
-class Unsteady(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, values): return values.clone()
-    @staticmethod
-    def backward(ctx, gradient): return gradient * (1 + run)
-"""
-    found = part(tmp_path, "Unsteady.apply(values)", begin)
+def test_a_step_of_the_backward_pass(part: Part) -> None:
+    found = part("backward")
     assert found
     assert found.operation.startswith("aten.mul")
     assert found.node.startswith("UnsteadyBackward")
     assert "in the backward pass" in explain_divergence(found).what
 
 
-def test_threads_that_differ_are_the_cause(tmp_path: Path) -> None:
-    begin = "torch.set_num_threads(1 + run)\nlong = torch.rand(1000, 999)"
-    found = part(tmp_path, "long.sum() * 0", begin)
+def test_threads_that_differ_are_the_cause(part: Part) -> None:
+    found = part("threads")
     if found:  # that the order of a sum shows in its bits is likely, not sure
-        assert found.operation.startswith("aten.sum")
+        assert found.how is How.OUTPUT
         assert "threads" in explain_divergence(found).cause
 
 

@@ -15,7 +15,7 @@ _RANDOM = re.compile(
 # Sums on a GPU whose order is not fixed, which torch.use_deterministic_algorithms replaces or refuses
 # (docs.pytorch.org/docs/stable/generated/torch.use_deterministic_algorithms.html).
 _ATOMIC = re.compile(
-    r"index_add|scatter|index_put|put|bincount|cumsum|kthvalue|median|histc|grid_sampler|upsample|embedding|ctc_loss|"
+    r"(?i)index_add|scatter|index_put|put|bincount|cumsum|kthvalue|median|histc|grid_sampler|upsample|embedding|ctc_loss|"
     r"adaptive_(avg|max)_pool|avg_pool3d|max_pool3d|max_unpool|fractional_max_pool|nll_loss2d|reflection_pad|"
     r"replication_pad|index_select|repeat_interleave|resize|scaled_dot_product|attention"
 )

@@ -96,6 +96,11 @@ def _begin(torch: Any) -> None:
     class Trace(TorchDispatchMode):  # type: ignore[misc, unused-ignore]
         """Sees each operation below autograd."""
 
+        @classmethod
+        def _should_skip_dynamo(cls) -> bool:
+            # Where it is to skip this, torch imports its compiler, which takes seconds.
+            return False
+
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             kwargs = kwargs or {}
             if _notes.count >= _MOST:
