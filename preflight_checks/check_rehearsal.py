@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from preflight import Finding, check, error, info
 from preflight.config import Config
-from preflight.isolation.endings import signal_name
+from preflight.phrases import signal_name
 from preflight.rehearsal.program import Rehearsed
 
 
@@ -13,10 +13,10 @@ from preflight.rehearsal.program import Rehearsed
 def check_program_comes_to_its_end(config: Config, rehearsed: Rehearsed) -> Iterator[Finding]:
     """The real program runs to its end on a few batches of each pass, everything written that it writes.
 
-        rehearsal.raises    the program ends with an exception
-        rehearsal.exits     the program ends with an exit code other than 0
-        rehearsal.dies      a signal ends the program
-        rehearsal.unended   the program is still at work when its time is up
+    rehearsal.raises    the program ends with an exception
+    rehearsal.exits     the program ends with an exit code other than 0
+    rehearsal.dies      a signal ends the program
+    rehearsal.unended   the program is still at work when its time is up
     """
     yield from _ending(config, rehearsed)
 

@@ -39,7 +39,7 @@ class Terms:
     runs: int = 0
 
 
-def check(
+def check(  # noqa: PLR0913 - each is a word of its own
     *,
     timeout: float | None = None,
     needs: str | Sequence[str] = (),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -18,9 +18,9 @@ _UNIT = r"(s|sec|secs|seconds?|ms|us|µs|min|minutes?|h|hours?|[KMGTkmgt]i?B|byt
 _MASKED = (
     re.compile(r"\b\d{4}[-/_.]\d{1,2}[-/_.]\d{1,2}([T _-]+\d{1,2}[:-]?\d{2}([:-]?\d{2})?([.,]\d+)?Z?)?"),
     re.compile(r"\b\d{1,2}:\d{2}(:\d{2})?([.,]\d+)?(\s?[AP]M)?\b"),
-    re.compile(r"\b\d{8}[-_T]?\d{4,6}\b"),
+    re.compile(r"(?<![\w.])\d{8}[-_T]\d{4,6}\b"),
     re.compile(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? +([A-Z][a-z]{2} +\d+|\d+ +[A-Z][a-z]{2})( +\d{4})?"),
-    re.compile(r"\b1[5-9]\d{8}(\d{3}|\d{6}|\d{9})?(\.\d+)?\b"),
+    re.compile(r"(?<![\w.])1[5-9]\d{8}(\d{3}|\d{6}|\d{9})?(\.\d+)?\b"),
     re.compile(r"\b0x[0-9a-fA-F]+\b"),
     re.compile(r"\b[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}\b"),
     re.compile(r"(?<![\w.])/(tmp|var|dev/shm|proc|run)/[^\s'\",;)]*"),
@@ -31,6 +31,8 @@ _MASKED = (
     ),
 )
 _LONG_NAME = re.compile(r"\b(?=[0-9a-z_]*\d)(?=[0-9a-z_]*[a-z])[0-9a-z_]{6,}\b|\btmp\w+")
+# A number of at least three significant digits behind the point.
+_COMPUTED = re.compile(r"\d\.0*[1-9]\d\d")
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)")
 
 
@@ -55,6 +57,16 @@ class Evidence:
     def count(self) -> int:
         """How many values there are."""
         return sum(map(len, self.values.values()))
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether there is something that a seed decides in most programs: more than data and fixed texts."""
+        return self.count > self.counts()["batch"] or any(_COMPUTED.search(line) for line in self.lines)
+
+    def without_number(self, number: int) -> Evidence:
+        """Return the same with the whole number left out of the lines."""
+        alone = re.compile(rf"(?<![\w.]){number}(?![\w.]|\.\d)")
+        return replace(self, lines=[alone.sub("~", line) for line in self.lines])
 
     def counts(self) -> Counter[str]:
         """Return how many there are of each kind."""

@@ -1,43 +1,67 @@
-"""One run of the experiment's program in a process of its own, to its end or for a given time."""
+"""One run of the experiment's program in processes of its own, to its end or for a given time."""
 
 from __future__ import annotations
 
+import json
+import os
+import random
+import selectors
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from preflight.rehearsal.command import Command
 from preflight.rehearsal.events import Event, read_events
 from preflight.rehearsal.orders import Orders
-from preflight.system.kernel import kill_group
+from preflight.rehearsal.view import View, ViewRefused, Written, written_in
+from preflight.system.kernel import kill_group, nameless_file
+from preflight.system.limits import tasks
+from preflight.system.tail import Tail
+
+_KEEPER = str(Path(__file__).with_name("keeper") / "__main__.py")
+_KEPT = 512 * 1024
+# Beyond its time the program's stacks are asked for and its processes killed; a keeper that is silent after so many
+# seconds more is killed itself.
+_PATIENCE = 15.0
+_MOST_PROCESSES = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """A file that the program wrote: its real path, its size in bytes, whether there was none of that name before."""
+class Left:
+    """A process that was still there when the program had ended: its id in the events, its command line."""
 
-    path: str
-    bytes: int
-    new: bool
+    pid: int
+    argv: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsed:
-    """What one run did: `code` is the exit code, negative for a signal, None where it did not end by itself.
+    """What one run did.
 
-    `stopped` says in a word why it was ended then: `time` ran out. `output` is what it printed on both streams;
-    `seconds` how long it ran; `written` what it left in files; `resumed` is the run of the command that goes on from
-    what it saved, None where there was none.
+    `code` is the exit code, negative for a signal, None where it did not end by itself. Why it was ended then says
+    `stopped`: its `time` was up, `full` was the folder for what it writes, it had too many `processes`; or it is
+    `missing`, there is no such program. `idle` is for how many seconds no processor had worked for it when its time
+    was up, and `stacks` where each of its threads was then. `output` is what it printed on both streams, the middle
+    left out where long, and `printed` how many bytes that was. `left` are processes that stayed when it had ended.
+    `written` is what it left in files, `sealed` which mounts were read-only for it, with the reason. `resumed` is the
+    run of the command that goes on from what it saved, None where there was none.
     """
 
     code: int | None
     seconds: float
     output: str
     events: Sequence[Event]
+    printed: int = 0
     stopped: str = ""
+    idle: float = 0.0
+    stacks: str = ""
+    left: Sequence[Left] = ()
     written: Sequence[Written] = ()
+    sealed: Sequence[tuple[str, str]] = ()
     resumed: Rehearsed | None = None
 
     def of(self, *kinds: str) -> list[Event]:
@@ -52,34 +76,116 @@ class Rehearsed:
     def from_json(cls, data: Mapping[str, Any]) -> Rehearsed:
         """Read what `to_json` wrote."""
         resumed = data["resumed"]
-        written = [Written(**each) for each in data["written"]]
-        return cls(**{**data, "written": written, "resumed": resumed and cls.from_json(resumed)})
+        plain = {
+            "written": [Written(**each) for each in data["written"]],
+            "left": [Left(**each) for each in data["left"]],
+            "sealed": [(point, why) for point, why in data["sealed"]],
+            "resumed": resumed and cls.from_json(resumed),
+        }
+        return cls(**{**data, **plain})
 
 
-def rehearse(command: Command, orders: Orders, *, seconds: float) -> Rehearsed:
-    """Run the program under its orders for at most `seconds` and return what it did; nothing of it is left running."""
+def rehearse(command: Command, orders: Orders, *, seconds: float, view: View | None = None) -> Rehearsed:
+    """Run the program under its orders for at most `seconds` and return what it did; nothing of it is left running.
+
+    What it writes goes to `view`, or where the program says without one. Raises ViewRefused where the kernel does not
+    allow a view.
+    """
     orders.answers.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
-    process = subprocess.Popen(
-        command.words,
-        cwd=orders.root,
-        env=orders.environment(command.environment()),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    stopped = ""
+    environment = orders.environment(command.environment())
+    plain = {
+        "words": command.words,
+        "folder": str(orders.root),
+        "seconds": seconds,
+        "processes": _most_processes(),
+        # A namespace counts from 1: ids that say so would be the same in each run, and seeds made of them too.
+        "first_pid": random.randrange(1000, 30000),  # noqa: S311 - no secret
+        "view": view and view.specification([orders.answers]),
+        "floor": view.floor() if view else 0,
+    }
+    refused = ""
+    # Where /proc cannot be mounted anew, as in many containers, the program lives without a namespace of ids.
+    for alone in (True, False) if view else (False,):
+        began = time.monotonic()
+        output, told = _keep({**plain, "alone": alone}, environment, seconds + _PATIENCE)
+        refused = told.get("unable", "")
+        if not refused:
+            return _rehearsed(orders, told, output, time.monotonic() - began)
+    raise ViewRefused(refused)
+
+
+def _most_processes() -> int:
+    limit = tasks()
+    return min(_MOST_PROCESSES, limit.left // 2) if limit else _MOST_PROCESSES
+
+
+def _keep(specification: Mapping[str, Any], environment: Mapping[str, str], seconds: float) -> tuple[Tail, Any]:
+    """Run the keeper; return what the program printed, and all that the keeper said."""
+    source = nameless_file()
+    os.write(source, json.dumps(specification).encode())
+    os.lseek(source, 0, os.SEEK_SET)
+    report, reporting = os.pipe()
     try:
-        output = process.communicate(timeout=seconds)[0]
-    except subprocess.TimeoutExpired:
-        stopped = "time"
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", _KEEPER, str(source), str(reporting)],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=(source, reporting),
+        )
+    finally:
+        os.close(source)
+        os.close(reporting)
+    try:
+        return _listen(process, report, seconds)
+    finally:
         kill_group(process.pid)
-        output = process.communicate()[0]
+        process.wait()
+        os.close(report)
+
+
+def _listen(process: subprocess.Popen[bytes], report: int, seconds: float) -> tuple[Tail, dict[str, Any]]:
+    """Read what comes until the keeper has ended, or is silent for longer than it may be."""
+    assert process.stdout is not None
+    output, said = Tail(_KEPT), b""
+    until = time.monotonic() + seconds
+    with process.stdout as stream, selectors.DefaultSelector() as selector:
+        for each in (stream, report):
+            os.set_blocking(each if isinstance(each, int) else each.fileno(), False)
+            selector.register(each, selectors.EVENT_READ)
+        while report in selector.get_map() and time.monotonic() < until:
+            for key, _ in selector.select(0.5):
+                data = os.read(key.fd, 1 << 18)
+                if not data:
+                    selector.unregister(key.fileobj)
+                elif key.fd == report:
+                    said += data
+                else:
+                    output.add(data)
+        while stream in selector.get_map() and selector.select(0) and (data := os.read(stream.fileno(), 1 << 18)):
+            output.add(data)
+    facts: dict[str, Any] = {}
+    for line in said.splitlines():
+        facts |= json.loads(line)
+    return output, facts
+
+
+def _rehearsed(orders: Orders, told: Mapping[str, Any], output: Tail, seconds: float) -> Rehearsed:
+    layers = [(layer, point) for layer, point in told.get("layers", ())]
+    missing = told.get("missing", "")
+    stacks = "".join(file.read_text(errors="replace") for file in sorted(orders.answers.glob("*.stack")))
     return Rehearsed(
-        code=None if stopped else process.returncode,
-        seconds=time.monotonic() - began,
-        output=output.decode("utf-8", "replace"),
+        code=told.get("code"),
+        seconds=seconds,
+        output=f"{missing}: {told['why']}" if missing else output.text(),
         events=read_events(orders.answers),
-        stopped=stopped,
+        printed=output.size,
+        stopped="missing" if missing else told.get("stopped", "time"),
+        idle=told.get("idle", 0.0),
+        stacks=stacks,
+        left=[Left(**each) for each in told.get("left", ())],
+        written=list(written_in(layers)),
+        sealed=[(point, why) for point, why in told.get("sealed", ())],
     )

@@ -25,9 +25,9 @@ _BYTES = {1: 85, 2: 170}
 class World:
     """What one run meets: a salt for each source, the time at which it `begins`, and what is watched in it.
 
-    With `counted` the clock goes on by a millisecond at each question, so that two runs see equal times. In a
-    `watched` world the places are told at which the user's code meets a source, and functions of libraries are stood in
-    for; where it is `traced`, each line of the user's too is stepped through for what it draws.
+    With `counted` the clock goes on by a millisecond at each question, so that two runs see equal times. In a `traced`
+    world each line of the user's is stepped through for what it draws, and the places are told at which it meets a
+    source; in a `watched` one functions of libraries are stood in for, so that more of these places are known.
     """
 
     salts: Mapping[str, int] = field(default_factory=dict)
@@ -48,6 +48,7 @@ class World:
             "generators": any(salts.get(name) for name in ("random", "numpy", "torch")),
             "listings": salts.get("names"),
             "clock": salts.get("time") or self.counted,
+            "filled": salts.get("memory"),
             "uninitialised": self.watched,
             "draws": self.traced,
         }
@@ -55,13 +56,14 @@ class World:
 
     def settings(self) -> dict[str, dict[str, Any]]:
         """Return what these modules are told."""
-        salts, watched = self.salts, self.watched
+        salts, watched, seen = self.salts, self.watched, self.watched or self.traced
         begin = self.begins + (_AHEAD if salts.get("time") == 2 else 0.0)
         return {
-            "entropy": {"salt": salts.get("entropy", 0), "watched": watched},
+            "entropy": {"salt": salts.get("entropy", 0), "watched": seen},
             "generators": {"salts": {name: salts.get(name, 0) for name in ("random", "numpy", "torch")}},
-            "listings": {"salt": salts.get("names", 0), "watched": watched},
+            "listings": {"salt": salts.get("names", 0), "watched": seen},
             "clock": {"begin": begin, "step": 0.001 if self.counted else 0.0, "watched": watched},
+            "filled": {"byte": _BYTES.get(salts.get("memory", 0), 0)},
             "uninitialised": {"salt": salts.get("memory", 0)},
             "draws": {"sources": ["random", "numpy", "torch"]},
         }
@@ -82,12 +84,12 @@ class World:
 
 def baseline(begins: float) -> World:
     """Return the world of the first run: as it is by nature, and what never is the same twice at rest."""
-    return World(salts=dict.fromkeys(_RESTLESS, 1), begins=begins)
+    return World(salts=dict.fromkeys(_RESTLESS, 1), begins=begins, traced=True)
 
 
 def perturbed(begins: float, *, without: Sequence[str] = ()) -> World:
-    """Return the world in which every source is another."""
-    return World(salts={name: 2 for name in SOURCES if name not in without}, begins=begins)
+    """Return the world in which every source is another; but for threads, which change the last bits of any sum."""
+    return World(salts={name: 2 for name in SOURCES if name not in ("threads", *without)}, begins=begins)
 
 
 def pinned(begins: float) -> World:

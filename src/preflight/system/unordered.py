@@ -1,8 +1,9 @@
-"""Where a file's code goes through a set, whose order is another in each process, or asks for a hash."""
+"""Where a file's code comes upon what is another in each process: the order of a set, a hash, the number of threads."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,18 @@ _MAKES_SETS = {"set", "frozenset"}
 _KEEPS_SETS = {"union", "intersection", "difference", "symmetric_difference", "copy"}
 # What keeps the order of what it is given, and what does not depend on it.
 _GOES_THROUGH = {"list", "tuple", "enumerate", "iter", "map", "filter", "zip", "array", "asarray", "join", "extend"}
+# Names, entropy, times, draws of generators and memory, as functions are called that give them.
+_ASKS = re.compile(
+    r"listdir|scandir|i?glob|rglob|iterdir|walk|default_rng|RandomState|Random|urandom|uuid4|token_\w+|time|time_ns|now|"
+    r"rand\w*|choice|choices|shuffle|sample|permutation|normal\w*|uniform\w*|multinomial|bernoulli|empty|empty_like"
+)
+_DIVIDES = re.compile(r"\b(get_num_threads|ThreadPool\w*|threading\.Thread)\(")
 _IS_BLIND = {"sorted", "len", "sum", "min", "max", "any", "all", "set", "frozenset", "Counter", "issubset", "update"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unordered:
-    """One such place: the code that stands there, and whether it is `set` or `hash`."""
+    """One such place: the code that stands there, and whether it is `set`, `hash` or `threads`."""
 
     file: str
     line: int
@@ -38,6 +45,41 @@ def find_unordered(file: Path) -> list[Unordered]:
         place = Unordered(file=str(file), line=node.lineno, code=code, kind=kind)
         found.setdefault((place.line, kind), place)
     return sorted(found.values(), key=lambda each: each.line)
+
+
+def find_at_import(file: Path) -> list[int]:
+    """Return the lines that, when a file is imported, ask for what may be another in each process."""
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError):
+        return []
+    nodes = list(tree.body)
+    lines = []
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) or _is_main(node):
+            continue
+        if isinstance(node, ast.Call) and _ASKS.fullmatch(_name_of(node)):
+            lines.append(node.lineno)
+        nodes += list(ast.iter_child_nodes(node))  # type: ignore[arg-type]
+    return sorted(lines)
+
+
+def find_divided(file: Path) -> list[Unordered]:
+    """Return the places at which work is divided among threads by the file itself."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return []
+    return [
+        Unordered(file=str(file), line=number, code=line.strip()[:80], kind="threads")
+        for number, line in enumerate(lines, 1)
+        if _DIVIDES.search(line)
+    ]
+
+
+def _is_main(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "__main__" in ast.unparse(node.test)
 
 
 def _names_of_sets(tree: ast.AST) -> set[str]:

@@ -7,7 +7,7 @@ with which each `draw` that the user's code brings about is told with its place.
 import hashlib
 import os
 import sys
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from preflight.rehearsal.inside import arrivals, identity, places, wire
@@ -35,7 +35,7 @@ class _Entropy:
         self.drawn = 0
 
     def _tell(self) -> None:
-        place = places.here()
+        place = places.asking()
         where = tuple(place.values())
         if place and where not in self.seen and len(self.seen) < _MOST:
             self.seen.add(where)
@@ -44,12 +44,13 @@ class _Entropy:
 
 def _library() -> str:
     """Return the module of a library through which the user's code came here; empty where no Python module is."""
-    frame, name = sys._getframe(2), ""  # noqa: SLF001
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001
+    name = ""
     while frame is not None and not places.is_own(frame.f_code.co_filename):
         module = str(frame.f_globals.get("__name__", ""))
         if not module.startswith("preflight."):
             name = module
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return name
 
 
@@ -57,7 +58,7 @@ def install(settings: dict[str, Any]) -> None:
     """Have all entropy come from the salt."""
     identity.name()
     entropy = _Entropy(settings["salt"], watched=settings.get("watched", False))
-    os.urandom = entropy  # type: ignore[assignment]
+    os.urandom = entropy
     os.register_at_fork(after_in_child=entropy.restart)
 
     def welcome(module: ModuleType) -> None:

@@ -2,7 +2,8 @@
 
 Tells `evidence` {what, digest, shown, process, place} for the batches that data loaders hand out, losses that are
 derived, parameters after optimizer steps, and arrays and tensors that are saved; and `wrote` {name, process, lines} at
-the end for each small text file, and `sources` {files, peak}: the files of the user's own that were imported, and the most memory in bytes.
+the end for each small text file, and `sources` {files, peak}: the files of the user's own that were
+imported, and the most memory in bytes.
 """
 
 import atexit
@@ -61,6 +62,7 @@ def install(settings: dict[str, Any]) -> None:  # noqa: ARG001 - as every featur
     identity.name()
     arrivals.when_imported("torch.utils.data.dataloader", _watch_batches)
     arrivals.when_imported("torch", _watch_torch)
+    arrivals.when_imported("torch.optim.optimizer", _watch_optimizers)
     arrivals.when_imported("safetensors.torch", lambda module: _watch_saving(module, {"save_file": 0}))
     arrivals.when_imported("numpy", _watch_numpy)
     arrivals.when_imported("joblib", lambda module: _watch_saving(module, {"dump": 0}))
@@ -91,9 +93,12 @@ def _watch_torch(torch: Any) -> None:
         return real(tensors, *arguments, **more)
 
     torch.autograd.backward = backward
-    hooks = getattr(torch.optim.optimizer, "register_optimizer_step_post_hook", None)
-    if hooks is not None:
-        hooks(_tell_parameters)
+
+
+def _watch_optimizers(module: Any) -> None:
+    hook = getattr(module, "register_optimizer_step_post_hook", None)
+    if hook is not None:
+        hook(_tell_parameters)
 
 
 def _tell_parameters(optimizer: Any, *_: object) -> None:
@@ -135,8 +140,9 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
 def _tell_written() -> None:
     if os.getpid() != _notes.pid:
         return
-    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    own = sorted({file for file in files if isinstance(file, str) and places.is_own(file)})
+    # The main module has lost its `__file__` by now.
+    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())] + sys.argv[:1]
+    own = sorted({os.path.abspath(each) for each in files if isinstance(each, str) and places.is_own(each)})
     wire.tell("sources", files=own, peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
     for path in list(_written):
         try:

@@ -23,7 +23,7 @@ class _Order:
         self.seen: set[tuple[object, ...]] = set()
         self.count = 0
 
-    def key(self, name: str | bytes) -> bytes:
+    def key(self, name: Any) -> bytes:
         """Return what names are sorted by."""
         plain = os.fsencode(name)
         return plain if self.salt in (1, 2) else hashlib.blake2b(plain + bytes([self.salt % 256])).digest()
@@ -38,7 +38,7 @@ class _Order:
         return ordered
 
     def _tell(self, function: str, count: int) -> None:
-        place = places.here()
+        place = places.asking()
         where = (function, *place.values())
         if place and where not in self.seen and len(self.seen) < _MOST:
             self.seen.add(where)

@@ -35,6 +35,19 @@ def here() -> Place:
     return {}
 
 
+def asking() -> Place:
+    """Return the innermost frame of the user's, as `here` does; empty where it only imports what asks."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file.startswith("<frozen importlib"):
+            return {}
+        if is_own(file):
+            return {"file": file, "line": frame.f_lineno, "function": frame.f_code.co_name}
+        frame = frame.f_back
+    return {}
+
+
 def of_traceback(trace: TracebackType | None) -> tuple[Place, list[tuple[str, int, str]]]:
     """Return the innermost place of the user's in a traceback, and all of its frames that are not ours."""
     frames = [

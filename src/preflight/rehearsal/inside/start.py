@@ -1,11 +1,19 @@
 """How a process of the program begins: it reads the orders, says that it lives, and installs each feature."""
 
+import atexit
+import faulthandler
 import importlib
 import json
 import os
+import signal
 import sys
+from typing import IO
 
 from preflight.rehearsal.inside import wire
+
+# On this signal a process writes the stack of each thread beside its events, and goes on; `keeper` sends it.
+_TELL_STACK = signal.SIGRTMAX - 2 if hasattr(signal, "SIGRTMAX") else None
+_stacks: list[IO[bytes]] = []
 
 
 def start(file: str) -> None:
@@ -14,7 +22,10 @@ def start(file: str) -> None:
         with open(file, encoding="utf-8") as stream:
             orders = json.load(stream)
         wire.open_in(orders["answers"], orders["root"])
+        _offer_stack()
         os.register_at_fork(after_in_child=_begin_fork)
+        # The first to be registered is the last to be called.
+        atexit.register(wire.tell, "end")
         wire.tell("process", argv=list(sys.orig_argv), parent=os.getppid(), how="started")
     except Exception:  # noqa: BLE001 - a program must not die of being watched
         return
@@ -28,4 +39,12 @@ def start(file: str) -> None:
 
 def _begin_fork() -> None:
     wire.reopen()
+    _offer_stack()
     wire.tell("process", argv=list(sys.orig_argv), parent=os.getppid(), how="forked")
+
+
+def _offer_stack() -> None:
+    if _TELL_STACK is not None:
+        # Kept open for good: the handler knows it by its number only.
+        _stacks[:] = [open(wire.path() + ".stack", "wb", buffering=0)]  # noqa: SIM115
+        faulthandler.register(_TELL_STACK, file=_stacks[0], all_threads=True)

@@ -35,7 +35,7 @@ def install(settings: dict[str, Any]) -> None:
 def _filling(real: Any, name: str, salt: int) -> Any:
     def empty(*arguments: Any, **more: Any) -> Any:
         made = real(*arguments, **more)
-        place = places.here()
+        place = places.asking()
         where = (name, *place.values())
         if place and where not in _seen and len(_seen) < _MOST:
             _seen.add(where)

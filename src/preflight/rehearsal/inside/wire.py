@@ -8,6 +8,7 @@ from typing import Any
 
 _folder = ""
 _root = ""
+_path = ""
 _file = -1
 _lock = threading.RLock()
 
@@ -21,10 +22,10 @@ def open_in(folder: str, root: str) -> None:
 
 def reopen() -> None:
     """Begin a file of this process's own, after a fork."""
-    global _file, _lock  # noqa: PLW0603
+    global _file, _lock, _path  # noqa: PLW0603
     _lock = threading.RLock()
-    name = f"{os.getpid()}-{time.monotonic_ns()}.jsonl"
-    _file = os.open(os.path.join(_folder, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    _path = os.path.join(_folder, f"{os.getpid()}-{time.monotonic_ns()}")
+    _file = os.open(_path + ".jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
 def root() -> str:
@@ -35,6 +36,11 @@ def root() -> str:
 def folder() -> str:
     """Return the folder for answers."""
     return _folder
+
+
+def path() -> str:
+    """Return the path of this process's file, without its suffix."""
+    return _path
 
 
 def tell(kind: str, **facts: Any) -> None:

@@ -1,0 +1,74 @@
+"""Looks after the program until it ends or has to be ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from preflight.rehearsal.keeper.processes import Processes, name_of, reap
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+# Asks each Python of the program for its stack; see `inside/start.py`.
+TELL_STACK = signal.SIGRTMAX - 2
+PAUSE = 0.05
+# How long helpers of a program that has ended (a tracker's, a pool's) may take to follow it.
+GRACE = 3.0
+
+
+class Watch:
+    """Looks after the program until it ends or has to be ended."""
+
+    def __init__(self, specification: dict[str, Any], processes: Processes, room: int) -> None:
+        self.specification, self.processes, self.room = specification, processes, room
+        self.began = self.looked = self.active = time.monotonic()
+        self.ticks = 0
+
+    def until_end(self, pid: int) -> dict[str, Any]:
+        """Return how the program `pid` ended: its code, or why it had to be stopped."""
+        stopped = ""
+        while not stopped:
+            codes = reap()
+            if pid in codes:
+                return {"code": codes[pid], "left": self._left(), "stopped": "full" if self._is_full(2) else ""}
+            stopped = self._too_much()
+            time.sleep(PAUSE)
+        idle = time.monotonic() - self.active
+        if stopped == "time":
+            self.processes.tell(TELL_STACK)
+            time.sleep(0.3)
+        return {"code": None, "stopped": stopped, "idle": idle, "left": []}
+
+    def _too_much(self) -> str:
+        now = time.monotonic()
+        if now > self.began + self.specification["seconds"]:
+            return "time"
+        if self._is_full(1):
+            return "full"
+        if now < self.looked + 0.5:
+            return ""
+        ticks, self.looked, before = self.processes.ticks(), now, self.ticks
+        self.ticks = ticks
+        # A tenth of a second within half of one: less is what an idle interpreter's threads do.
+        if abs(ticks - before) > os.sysconf("SC_CLK_TCK") / 100:
+            self.active = now
+        return "processes" if len(self.processes.all()) > self.specification["processes"] else ""
+
+    def _is_full(self, times: int) -> bool:
+        if self.room < 0:
+            return False
+        facts, floor = os.fstatvfs(self.room), int(self.specification["floor"])
+        few = bool(facts.f_files) and facts.f_favail < 100 * times
+        return few or facts.f_bavail * facts.f_frsize < floor * times
+
+    def _left(self) -> list[dict[str, Any]]:
+        """Return the command lines of what stays when the program has ended."""
+        until = time.monotonic() + GRACE
+        while (left := self.processes.all()) and time.monotonic() < until:
+            reap()
+            time.sleep(PAUSE)
+        return [{"pid": pid, "argv": name_of(pid)} for pid in left if name_of(pid)]
