@@ -174,7 +174,13 @@ def test_threads_that_differ_are_the_cause(part: Part) -> None:
 
 
 def test_causes_on_a_gpu() -> None:
-    settings = {"cuda": True, "cudnn_benchmark": True, "cublas_workspace": "", "deterministic": False, "tf32": [False, True]}
+    settings = {
+        "cuda": True,
+        "cudnn_benchmark": True,
+        "cublas_workspace": "",
+        "deterministic": False,
+        "tf32": [False, True],
+    }
 
     def said(operation: str, node: str = "", **other: object) -> str:
         found = Divergence(

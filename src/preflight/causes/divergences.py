@@ -52,7 +52,10 @@ def explain_divergence(found: Divergence) -> Why:
 def _of_output(name: str, found: Divergence) -> tuple[str, str]:
     one, other = found.numerics
     if _RANDOM.fullmatch(name):
-        return "it draws from a generator of torch that is not in the same state", "Seed it:\n    torch.manual_seed(seed)"
+        return (
+            "it draws from a generator of torch that is not in the same state",
+            "Seed it:\n    torch.manual_seed(seed)",
+        )
     if changed := [key for key in one if key in ("tf32", "threads", "cudnn_benchmark") and one[key] != other.get(key)]:
         return _of_settings(changed[0], one[changed[0]], other.get(changed[0]))
     if not one.get("cuda"):
@@ -79,7 +82,9 @@ def _on_device(name: str, found: Divergence) -> tuple[str, str]:
         cause = "cuDNN may use algorithms for it whose sums have no fixed order"
         return cause, "Allow those with a fixed order only:\n    torch.backends.cudnn.deterministic = True"
     if _PRODUCT.fullmatch(name) and not settings.get("cublas_workspace"):
-        cause = "cuBLAS picks its workspace as it likes, and with it the order of sums: CUBLAS_WORKSPACE_CONFIG is not set"
+        cause = (
+            "cuBLAS picks its workspace as it likes, and with it the order of sums: CUBLAS_WORKSPACE_CONFIG is not set"
+        )
         return cause, "Set it before the program starts:\n    export CUBLAS_WORKSPACE_CONFIG=:4096:8"
     if _ATOMIC.search(f"{name} {found.node}") and not settings.get("deterministic"):
         cause = "on a GPU it sums in whatever order its threads arrive"

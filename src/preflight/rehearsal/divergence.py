@@ -100,4 +100,3 @@ def _how(row: Sequence[Any], again: Sequence[Any]) -> How:
     if row[4] == again[4]:
         return How.OUTPUT
     return How.UNSET if row[6] or again[6] else How.INPUT
-
