@@ -1,11 +1,11 @@
 """The rehearsal: whether the experiment's own program comes to its end."""
 
-import shlex
 from collections.abc import Iterator
 
-from preflight import Finding, check, error, info
-from preflight.config import Config
-from preflight.phrases import signal_name
+from preflight import Finding, check
+from preflight.causes.endings import came_through, ending_of
+from preflight.causes.modes import wrong_modes
+from preflight.config import Config, Rehearsal
 from preflight.rehearsal.program import Rehearsed
 
 
@@ -13,34 +13,40 @@ from preflight.rehearsal.program import Rehearsed
 def check_program_comes_to_its_end(config: Config, rehearsed: Rehearsed) -> Iterator[Finding]:
     """The real program runs to its end on a few batches of each pass, everything written that it writes.
 
-    rehearsal.raises    the program ends with an exception
-    rehearsal.exits     the program ends with an exit code other than 0
-    rehearsal.dies      a signal ends the program
-    rehearsal.unended   the program is still at work when its time is up
+    `rehearsal.command` runs for at most `rehearsal.time`, in a copy-on-write view of all folders where the kernel
+    allows one: its checkpoints, logs and plots are really written, and gone afterwards. Where `rehearsal.resume` is
+    given, that command is run after it and finds what it wrote.
+
+        rehearsal.raises              an exception ends it
+        rehearsal.exits               it ends with an exit code other than 0
+        rehearsal.dies                a signal ends it
+        rehearsal.out-of-memory       the kernel kills it for want of memory
+        rehearsal.hangs               it does nothing any more, and does not end
+        rehearsal.asks                it asks for input
+        rehearsal.no-command          it cannot be started
+        rehearsal.too-many-processes  it starts processes without end
+        rehearsal.leaves-processes    it ends, and what it started goes on without it
+        rehearsal.floods              it prints so much that a disk fills up
+        rehearsal.not-shortened       its passes over the data could not be cut short; it lived for the time it had
+        rehearsal.unended             it was still at work when its time was up
+        rehearsal.ran                 it came to its end, and where its writes went
     """
-    yield from _ending(config, rehearsed)
+    section = config.rehearsal or Rehearsal()
+    yield from ending_of(config, rehearsed, section.command)
+    if rehearsed.resumed:
+        yield from ending_of(config, rehearsed.resumed, section.resume)
+    if rehearsed.code == 0:
+        yield came_through(rehearsed, section.command)
 
 
-def _ending(config: Config, done: Rehearsed) -> Iterator[Finding]:
-    section = config.rehearsal
-    assert section is not None
-    at = {"file": section.at.file, "line": section.at.line}
-    command = shlex.quote(section.command) if " " not in section.command else f"`{section.command}`"
-    evidence = {"output": done.output[-4000:]}
-    if done.code is None:
-        yield info(f"{command} is still at work after {done.seconds:.0f} s", id="rehearsal.unended", **at)
-    elif done.code < 0:
-        yield error(f"{command} is ended by {signal_name(-done.code)}", id="rehearsal.dies", evidence=evidence, **at)
-    elif done.code:
-        raised = next(reversed(done.of("raised")), None)
-        if raised and raised["place"]:
-            at = {"file": raised["place"]["file"], "line": raised["place"]["line"]}
-        last = next((line for line in reversed(done.output.splitlines()) if line.strip()), "")
-        text = f"{raised['type']}: {raised['text']}" if raised else last
-        named = "rehearsal.raises" if raised or "Traceback (most recent" in done.output else "rehearsal.exits"
-        yield error(
-            f"{command} ends with exit code {done.code}: {text.strip().partition(chr(10))[0]}",
-            id=named,
-            evidence=evidence,
-            **at,
-        )
+@check(when="rehearsal", runs=2)
+def check_model_is_in_the_right_mode(rehearsed: Rehearsed) -> Iterator[Finding]:
+    """The model is in eval mode where the program evaluates it, and in training mode where it learns.
+
+    Dropout and batch norm work in two ways. In which of them they run, and whether gradients are on, is seen in each
+    pass over a DataLoader.
+
+        rehearsal.evaluated-in-training     a whole pass without gradients runs in training mode
+        rehearsal.trained-in-evaluation     after an evaluation the training goes on in eval mode
+    """
+    yield from wrong_modes(rehearsed)

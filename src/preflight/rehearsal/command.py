@@ -14,6 +14,18 @@ _PYTHON = re.compile(r"python(3(\.\d+)?)?")
 # Words that only a shell understands; `shlex` gives them as words of their own.
 _SHELL = re.compile(r"[();<>|&]+")
 
+# The variable by which each tracker is told to keep to the disk, and the values that say so already.
+_OFFLINE = {
+    "WANDB_MODE": ("offline", "disabled", "dryrun"),
+    "NEPTUNE_MODE": ("offline", "disabled", "debug", "read-only"),
+    "SWANLAB_MODE": ("offline", "disabled", "local"),
+    "CLEARML_OFFLINE_MODE": ("1",),
+    "COMET_START_ONLINE": ("0",),
+    # Files are the one local store that each of its versions has; later ones want to be asked for it.
+    "MLFLOW_ALLOW_FILE_STORE": ("true",),
+}
+_OURS = {"PREFLIGHT_WORKER", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_CURRENT_TEST", "PYTEST_VERSION"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
@@ -23,11 +35,22 @@ class Command:
     variables: Mapping[str, str] = field(default_factory=dict)
 
     def environment(self) -> dict[str, str]:
-        """Return the environment of the job, in which this interpreter's own programs (`torchrun`) come first."""
+        """Return the environment of the job, in which this interpreter's own programs (`torchrun`) come first.
+
+        Besides, trackers stay offline (`inside/offline.py` sees to what a program itself says to them), and a
+        segmentation fault is told with its place.
+        """
         folder = os.path.dirname(sys.executable)
         path = os.environ.get("PATH", os.defpath)
         first = path if folder in path.split(os.pathsep) else os.pathsep.join([folder, path])
-        return {**os.environ, "PATH": first, **self.variables}
+        job = {name: value for name, value in {**os.environ, **self.variables}.items() if name not in _OURS}
+        if job.get("MLFLOW_TRACKING_URI", "").startswith(("http:", "https:", "databricks")):
+            job["MLFLOW_TRACKING_URI"] = "mlruns"
+        return {**job, "PATH": self.variables.get("PATH", first), **_offline(job), "PYTHONFAULTHANDLER": "1"}
+
+
+def _offline(job: Mapping[str, str]) -> dict[str, str]:
+    return {name: values[0] for name, values in _OFFLINE.items() if job.get(name) not in values}
 
 
 def read_command(text: str) -> Command:

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from preflight.rehearsal.events import Event, read_events
 from preflight.rehearsal.orders import Orders
 from preflight.rehearsal.view import View, ViewRefused, Written, written_in
 from preflight.system.kernel import kill_group, nameless_file
-from preflight.system.limits import tasks
+from preflight.system.limits import oom_kills, tasks
 from preflight.system.tail import Tail
 
 _KEEPER = str(Path(__file__).with_name("keeper") / "__main__.py")
@@ -27,7 +28,16 @@ _KEPT = 512 * 1024
 # Beyond its time the program's stacks are asked for and its processes killed; a keeper that is silent after so many
 # seconds more is killed itself.
 _PATIENCE = 15.0
-_MOST_PROCESSES = 4096
+# Programs of many workers stay far below this, for each processor.
+_MOST_PROCESSES, _PER_PROCESSOR = 512, 32
+
+
+class Way(StrEnum):
+    """How what a program wrote was kept from its user's folders."""
+
+    VIEW = "view"
+    PATHS = "paths"
+    IN_PLACE = "in place"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +57,10 @@ class Rehearsed:
     `missing`, there is no such program. `idle` is for how many seconds no processor had worked for it when its time
     was up, and `stacks` where each of its threads was then. `output` is what it printed on both streams, the middle
     left out where long, and `printed` how many bytes that was. `left` are processes that stayed when it had ended.
-    `written` is what it left in files, `sealed` which mounts were read-only for it, with the reason. `resumed` is the
-    run of the command that goes on from what it saved, None where there was none.
+    `way` says where its writes went, and `refused` why not to a view. `written` is what it left in files there,
+    `sealed` which mounts were read-only for it, with the reason. `starved` is how many processes of this machine the
+    kernel killed meanwhile for want of memory. `resumed` is the run of the command that goes on from what it saved,
+    None where there was none.
     """
 
     code: int | None
@@ -60,6 +72,9 @@ class Rehearsed:
     idle: float = 0.0
     stacks: str = ""
     left: Sequence[Left] = ()
+    starved: int = 0
+    way: Way = Way.IN_PLACE
+    refused: str = ""
     written: Sequence[Written] = ()
     sealed: Sequence[tuple[str, str]] = ()
     resumed: Rehearsed | None = None
@@ -78,6 +93,7 @@ class Rehearsed:
         resumed = data["resumed"]
         plain = {
             "written": [Written(**each) for each in data["written"]],
+            "way": Way(data["way"]),
             "left": [Left(**each) for each in data["left"]],
             "sealed": [(point, why) for point, why in data["sealed"]],
             "resumed": resumed and cls.from_json(resumed),
@@ -106,17 +122,18 @@ def rehearse(command: Command, orders: Orders, *, seconds: float, view: View | N
     refused = ""
     # Where /proc cannot be mounted anew, as in many containers, the program lives without a namespace of ids.
     for alone in (True, False) if view else (False,):
-        began = time.monotonic()
+        began, starved = time.monotonic(), oom_kills()
         output, told = _keep({**plain, "alone": alone}, environment, seconds + _PATIENCE)
         refused = told.get("unable", "")
         if not refused:
-            return _rehearsed(orders, told, output, time.monotonic() - began)
+            done = _rehearsed(orders, told, output, time.monotonic() - began)
+            return replace(done, way=Way.VIEW if view else Way.IN_PLACE, starved=oom_kills() - starved)
     raise ViewRefused(refused)
 
 
 def _most_processes() -> int:
-    limit = tasks()
-    return min(_MOST_PROCESSES, limit.left // 2) if limit else _MOST_PROCESSES
+    most, limit = max(_MOST_PROCESSES, _PER_PROCESSOR * (os.cpu_count() or 1)), tasks()
+    return min(most, limit.left // 2) if limit else most
 
 
 def _keep(specification: Mapping[str, Any], environment: Mapping[str, str], seconds: float) -> tuple[Tail, Any]:
@@ -175,7 +192,9 @@ def _listen(process: subprocess.Popen[bytes], report: int, seconds: float) -> tu
 def _rehearsed(orders: Orders, told: Mapping[str, Any], output: Tail, seconds: float) -> Rehearsed:
     layers = [(layer, point) for layer, point in told.get("layers", ())]
     missing = told.get("missing", "")
-    stacks = "".join(file.read_text(errors="replace") for file in sorted(orders.answers.glob("*.stack")))
+    # By the time at which their processes began.
+    files = sorted(orders.answers.glob("*.stack"), key=lambda file: int(file.stem.partition("-")[2]))
+    stacks = "\n".join(text for file in files if (text := file.read_text(errors="replace")))
     return Rehearsed(
         code=told.get("code"),
         seconds=seconds,

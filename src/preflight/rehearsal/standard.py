@@ -4,31 +4,97 @@ from __future__ import annotations
 
 import fcntl
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from preflight import writing
-from preflight.config import Rehearsal
-from preflight.rehearsal.command import read_command
+from preflight.config import Config, Rehearsal
+from preflight.rehearsal.command import Command, read_command
+from preflight.rehearsal.elsewhere import led_elsewhere
 from preflight.rehearsal.orders import Orders
-from preflight.rehearsal.program import Rehearsed, rehearse
+from preflight.rehearsal.program import Rehearsed, Way, rehearse
+from preflight.rehearsal.view import View, ViewRefused, open_view
 
 # What is watched in it: modules of `preflight.rehearsal.inside`.
-FEATURES = ("failures", "loaders", "meters", "modes", "streams")
+FEATURES = ("offline", "failures", "loaders", "meters", "modes", "streams")
+# What only a view answers, and no real folder of the user's: a copy of what belongs to somebody else, a move between
+# two layers.
+_LIMITS = ("Value too large for defined data type", "Invalid cross-device link")
 
 
-def standard_run(section: Rehearsal, root: Path, folder: Path) -> Rehearsed:
-    """Return what the command of `rehearsal:` does in `root`; processes that share `folder` share one run."""
+def standard_run(config: Config, folder: Path) -> Rehearsed:
+    """Return what the command of `rehearsal:` does; processes that share `folder` share one run.
+
+    Raises ViewRefused where its writes can be kept from the user's folders in no way, and need to be.
+    """
     folder.mkdir(exist_ok=True)
     told = folder / "rehearsed.json"
     with open(folder / "lock", "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not told.exists():
-            done = _run(section, root, folder)
-            writing.replace({told: json.dumps(done.to_json()).encode("utf-8", "surrogatepass")})
-    return Rehearsed.from_json(json.loads(told.read_bytes()))
+            try:
+                done = _run(config, folder).to_json()
+            except ViewRefused as problem:
+                done = {"refused": str(problem)}
+            writing.replace({told: json.dumps(done).encode("utf-8", "surrogatepass")})
+    facts = json.loads(told.read_bytes())
+    if "code" not in facts:
+        raise ViewRefused(facts["refused"])
+    return Rehearsed.from_json(facts)
 
 
-def _run(section: Rehearsal, root: Path, folder: Path) -> Rehearsed:
+def _run(config: Config, folder: Path) -> Rehearsed:
+    section = config.rehearsal or Rehearsal()
+    command = read_command(section.command)
+    places = [config.root, *(config.root / entry.path for entry in config.paths if "write" in entry.access)]
+    try:
+        with opened(folder, places) as view:
+            return _run_and_resume(config, command, folder / "in-view", view)
+    except ViewRefused as problem:
+        elsewhere = led_elsewhere(config, command, folder)
+        if elsewhere is None and not section.in_place:
+            raise
+        way = Way.PATHS if elsewhere else Way.IN_PLACE
+        done = _run_and_resume(config, elsewhere or command, folder / "outside", None)
+        return replace(done, way=way, refused=str(problem))
+
+
+@contextmanager
+def opened(folder: Path, places: list[Path]) -> Iterator[View]:
+    """Give a view that is gone afterwards."""
+    view = open_view(folder, places=places)
+    try:
+        yield view
+    finally:
+        view.remove()
+
+
+def _run_and_resume(config: Config, command: Command, folder: Path, view: View | None) -> Rehearsed:
+    section = config.rehearsal or Rehearsal()
     settings = {"loaders": {"batches": section.batches}}
-    orders = Orders(root=root, answers=folder / "answers", features=FEATURES, settings=settings)
-    return rehearse(read_command(section.command), orders, seconds=section.time)
+    folder.mkdir()
+    orders = Orders(root=config.root, answers=folder / "answers", features=FEATURES, settings=settings)
+    done = _trusted(rehearse(command, orders, seconds=section.time, view=view))
+    if done.code != 0 or not section.resume:
+        return done
+    orders = replace(orders, answers=folder / "resumed")
+    resume = read_command(section.resume)
+    if view is None and (elsewhere := led_elsewhere(config, resume, folder.parent)):
+        resume = elsewhere
+    return replace(done, resumed=_trusted(rehearse(resume, orders, seconds=section.time, view=view)))
+
+
+def _trusted(done: Rehearsed) -> Rehearsed:
+    """Return a run whose failure is the program's own; raises ViewRefused where the view may have made it fail."""
+    if done.stopped == "full":
+        raise ViewRefused("the scratch folder is too small for what the program writes: name a larger one in TMPDIR")
+    if done.code and done.way is Way.VIEW:
+        for words in _LIMITS:
+            if words in done.output:
+                raise ViewRefused(f"a layer over the user's folders cannot do what the program does: {words.lower()}")
+        if done.sealed and "Read-only file system" in done.output:
+            point, why = done.sealed[0]
+            raise ViewRefused(f"{point} cannot be covered by a layer: {why}")
+    return done

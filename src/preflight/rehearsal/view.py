@@ -82,9 +82,10 @@ class View:
     def remove(self) -> None:
         """Take the folder away, with all that was written."""
         for folder, folders, _ in os.walk(self.folder):
-            for name in folders:
+            for path in [os.path.join(folder, name) for name in folders]:
                 with suppress(OSError):
-                    os.chmod(os.path.join(folder, name), 0o700, follow_symlinks=False)
+                    if not os.path.islink(path):
+                        os.chmod(path, 0o700)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -119,19 +120,27 @@ def foreign(places: Sequence[Path]) -> list[str]:
     """Return the folders, on the way to `places` and near below, that need a layer of their own.
 
     In a user namespace a layer can take no copy of a folder that belongs to another user or group, and so nothing
-    that is written there by somebody who may; the topmost folder of a layer is not copied.
+    that is written below it; the topmost folder of a layer is not copied.
     """
+    copied: dict[str, bool] = {}
     found: dict[str, None] = {}
     for place in places:
         whole = Path(os.path.realpath(place))
         below = (folder for folder, _, _ in islice(os.walk(whole), _WALKED))
         for folder in map(str, [*reversed(whole.parents), *below]):
-            with suppress(OSError):
-                facts = os.stat(folder)
-                is_own = facts.st_uid == os.geteuid() and facts.st_gid == os.getegid()
-                if not is_own and os.access(folder, os.W_OK):
-                    found[folder] = None
+            is_own = _is_own(folder) and copied.get(os.path.dirname(folder), False)
+            if not is_own and os.access(folder, os.W_OK):
+                found[folder] = None
+            copied[folder] = is_own or folder in found
     return list(islice(found, _MOST_LAYERS))
+
+
+def _is_own(folder: str) -> bool:
+    try:
+        facts = os.stat(folder)
+    except OSError:
+        return False
+    return facts.st_uid == os.geteuid() and facts.st_gid == os.getegid()
 
 
 def _how(mount: disk.Mount) -> str:
@@ -149,11 +158,19 @@ def written_in(layers: Sequence[tuple[str, str]]) -> Iterator[Written]:
         for folder, folders, names in os.walk(layer):
             folders[:] = [name for name in folders if name != "__pycache__"]
             inner = os.path.relpath(folder, layer)
-            # A skeleton has a file of each name that is there, to mount that on.
-            has_stands = inner == "." and os.path.basename(layer).startswith("skeleton")
             for name in names:
-                facts = os.lstat(os.path.join(folder, name))
                 real = os.path.normpath(os.path.join(point, inner, name))
-                is_new = not os.path.lexists(real)
-                if stat.S_ISREG(facts.st_mode) and not name.endswith(".pyc") and not (has_stands and not is_new):
-                    yield Written(path=real, bytes=facts.st_size, new=is_new)
+                facts = os.lstat(os.path.join(folder, name))
+                if stat.S_ISREG(facts.st_mode) and not name.endswith(".pyc") and not _is_stand_in(layer, facts, real):
+                    yield Written(path=real, bytes=facts.st_size, new=not os.path.lexists(real))
+
+
+def _is_stand_in(layer: str, facts: os.stat_result, real: str) -> bool:
+    """Tell whether a file is the keeper's own: a skeleton has one of each name, to mount on, and copies of others."""
+    if not os.path.basename(layer).startswith("skeleton"):
+        return False
+    try:
+        there = os.lstat(real)
+    except OSError:
+        return False
+    return facts.st_mtime == 0 or (facts.st_size, facts.st_mtime_ns) == (there.st_size, there.st_mtime_ns)

@@ -3,8 +3,9 @@
 `loader` {loader, place, dataset, length, shown, batch_size, samples, last, drop_last, workers, context, iterable,
 persistent}: a DataLoader before its first pass. `length` is the true number of its batches and `last` the number of
 samples in the last of them, both null where that is not known; `shown` is the number that a pass is cut to.
-`pass` {loader, number, shown} · `batch` {loader, pass, index, size, last, waited, …}: one was handed out after
-`waited` seconds; what other features measure is among it · `pass-end` {loader, number, batches, waited}.
+`pass` {loader, number, shown} · `batch` {loader, pass, index, size, last, asked, waited, …}: one was handed out, for
+which the program had asked at `asked` and `waited` so many seconds; what other features measure is among it ·
+`pass-end` {loader, number, batches, asked, waited} · `fetched` {dataset, size, seconds}: a worker has made a batch.
 """
 
 # ruff: noqa: N807, SLF001 - what torch keeps to itself is where a pass can be cut, by methods of the same names
@@ -18,7 +19,7 @@ from collections.abc import Callable, Mapping
 from types import FrameType, ModuleType
 from typing import Any
 
-from preflight.rehearsal.inside import arrivals, callers, places, wire
+from preflight.rehearsal.inside import arrivals, callers, frameworks, places, wire
 from preflight.rehearsal.inside.shortening import Ends, length_of
 
 # Each returns facts that are told with every batch.
@@ -40,6 +41,8 @@ def install(settings: dict[str, Any]) -> None:
     _first = settings.get("batches", 3)
     _whole.update(os.path.abspath(place) for place in settings.get("whole", ()))
     arrivals.when_imported("torch.utils.data.dataloader", _patch)
+    arrivals.when_imported("torch.utils.data._utils.fetch", _patch_fetching)
+    frameworks.install(settings)
 
 
 def current() -> dict[str, Any] | None:
@@ -131,8 +134,9 @@ class _Shortened:
         self.number, self.handed = self.watched.passes, 0
         return first
 
-    def hand_out(self, batch: Any, waited: float) -> None:
+    def hand_out(self, batch: Any, asked: float) -> None:
         """Tell of a batch that the program gets now."""
+        waited = time.monotonic() - asked
         given = self.ends.given if self.ends else None
         named, is_last = given.popleft() if given else (None, False)
         size = _size_of(batch) if named is None or self.watched.facts["iterable"] else named
@@ -142,6 +146,7 @@ class _Shortened:
             "index": self.handed,
             "size": size,
             "last": is_last,
+            "asked": asked,
             "waited": waited,
         }
         _hold(self, facts)
@@ -153,11 +158,12 @@ class _Shortened:
         if self.left is not None:
             self.left -= 1
 
-    def finish(self, waited: float) -> None:
+    def finish(self, asked: float) -> None:
         """Tell that the program has seen the end of a pass."""
         _hold(self, None)
         self.watched.was_finished = True
-        wire.tell("pass-end", loader=self.watched.number, number=self.number, batches=self.handed, waited=waited)
+        facts = {"number": self.number, "batches": self.handed, "asked": asked, "waited": time.monotonic() - asked}
+        wire.tell("pass-end", loader=self.watched.number, **facts)
 
     def has_more(self) -> bool:
         """Tell whether the true pass would go on here."""
@@ -186,21 +192,40 @@ def _patch(module: ModuleType) -> None:
             return following(self)
         if short.heir is not None:
             return next(short.heir)
-        began = time.monotonic()
+        asked = time.monotonic()
         try:
             batch = _following(self, short, following)
         except StopIteration:
-            _quietly(short.finish, time.monotonic() - began)
+            _quietly(short.finish, asked)
             if not _quietly(_must_go_on, short, sys._getframe(1)):
                 raise
         else:
-            _quietly(short.hand_out, batch, time.monotonic() - began)
+            _quietly(short.hand_out, batch, asked)
             return batch
         _go_on(self, short, loader)
         return __next__(self)
 
     loader.__init__, loader.__len__, iterator.__next__ = __init__, _limited(length), __next__
     loader._index_sampler = property(lambda self: _shorten(self, sampler_of(self)))
+
+
+def _patch_fetching(module: ModuleType) -> None:
+    for fetcher in (module._MapDatasetFetcher, module._IterableDatasetFetcher):
+        fetcher.fetch = _timed(fetcher.fetch)
+
+
+def _timed(fetch: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    @functools.wraps(fetch)
+    def timed(self: Any, index: Any) -> Any:
+        if sys.modules["torch.utils.data"].get_worker_info() is None:
+            return fetch(self, index)
+        began = time.monotonic()
+        batch = fetch(self, index)
+        seconds = time.monotonic() - began
+        wire.tell("fetched", dataset=type(self.dataset).__name__, size=length_of(index), seconds=seconds)
+        return batch
+
+    return timed
 
 
 def _following(iterator: Any, short: _Shortened, following: Callable[[Any], Any]) -> Any:

@@ -1,6 +1,5 @@
 """How a process of the program begins: it reads the orders, says that it lives, and installs each feature."""
 
-import atexit
 import faulthandler
 import importlib
 import json
@@ -24,8 +23,6 @@ def start(file: str) -> None:
         wire.open_in(orders["answers"], orders["root"])
         _offer_stack()
         os.register_at_fork(after_in_child=_begin_fork)
-        # The first to be registered is the last to be called.
-        atexit.register(wire.tell, "end")
         wire.tell("process", argv=list(sys.orig_argv), parent=os.getppid(), how="started")
     except Exception:  # noqa: BLE001 - a program must not die of being watched
         return

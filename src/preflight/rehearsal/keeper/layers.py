@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 
 FLAGS = {"nosuid": 2, "nodev": 4, "noexec": 8}
+# Files up to so many bytes are copied where no layer can cover them; larger ones are there to be read.
+COPIED = 16 * 1024 * 1024
 
 
 class Layers:
@@ -130,9 +132,13 @@ class Layers:
                 os.mkdir(copy)
             if entry.path not in points:
                 self.cover(entry.path, points, flags)
+        elif entry.is_file() and os.access(entry.path, os.W_OK) and entry.stat().st_size < COPIED:
+            if is_new:
+                shutil.copy2(entry.path, copy)
         else:
             if is_new:
                 os.close(os.open(copy, os.O_CREAT | os.O_WRONLY, 0o600))
+                os.utime(copy, (0, 0))
             mount(entry.path, target, flags=calls.BIND)
             if entry.is_file():
                 seal(target)

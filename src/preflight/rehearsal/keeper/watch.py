@@ -53,7 +53,7 @@ class Watch:
             return ""
         ticks, self.looked, before = self.processes.ticks(), now, self.ticks
         self.ticks = ticks
-        # A tenth of a second within half of one: less is what an idle interpreter's threads do.
+        # More than a hundredth of a second within half of one: less is what threads need that only wait.
         if abs(ticks - before) > os.sysconf("SC_CLK_TCK") / 100:
             self.active = now
         return "processes" if len(self.processes.all()) > self.specification["processes"] else ""
