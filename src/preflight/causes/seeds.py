@@ -6,10 +6,12 @@ import linecache
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from preflight.causes.divergences import explain_divergence
 from preflight.config import Seeds
 from preflight.model import Finding
 from preflight.phrases import in_a_row, shown
 from preflight.rehearsal.comparison import Comparison, Guilty
+from preflight.rehearsal.divergence import Divergence
 from preflight.rehearsal.evidence import Difference
 from preflight.words import error, warning
 
@@ -65,14 +67,19 @@ _WORDS: dict[str, tuple[str, str, str]] = {
 _SEEDING = ("seed", "rng", "generator")
 
 
-def explain_differences(found: Comparison, seeds: Seeds, subject: str) -> Iterator[Finding]:
-    """Yield one finding for each source that `subject` (the step, or the command) depends on."""
+def explain_differences(
+    found: Comparison, seeds: Seeds, subject: str, parting: Divergence | None = None
+) -> Iterator[Finding]:
+    """Yield one finding for each source that `subject` (the step, or the command) depends on.
+
+    `parting` is the operation at which two runs part, where no source is to blame and they were traced.
+    """
     if found.difference is None:
         return
     for guilty in found.guilty:
         yield _of_threads(guilty) if guilty.source == "threads" else _of_source(guilty, seeds)
     if not found.guilty:
-        yield _of_nothing_known(found, found.difference, seeds, subject)
+        yield _of_nothing_known(found, found.difference, seeds, subject, parting)
 
 
 def explain_no_effect(found: Comparison, seeds: Seeds, subject: str) -> Iterator[Finding]:
@@ -163,22 +170,30 @@ def _told(place: Mapping[str, Any]) -> str:
     return f"`{code}` at {where}" if code else where
 
 
-def _of_nothing_known(found: Comparison, difference: Difference, seeds: Seeds, subject: str) -> Finding:
+def _of_nothing_known(
+    found: Comparison, difference: Difference, seeds: Seeds, subject: str, parting: Divergence | None
+) -> Finding:
     at = f" at {shown(difference.place['file'])}:{difference.place['line']}" if difference.place else ""
+    told, more = describe(difference), _place_of(difference) or _at(seeds)
     cause = "something in it depends on neither the seed nor any source that can be set: threads that race, or the GPU"
+    fix = "Derive all randomness from the seed, and take results in a fixed order"
     if found.is_out_of_time:
         cause = "which source decides could not be found out within the time: give `seeds.deadline` more"
     elif not found.is_unsettled:
         cause = f"several sources decide together: {in_a_row(found.tried, most=9)}"
+    if parting is not None:
+        why = explain_divergence(parting)
+        at, told, cause, fix = "", why.what, why.cause or cause, why.fix or fix
+        more = {"file": parting.file, "line": parting.line} if parting.file else more
     return error(
-        f"{subject} gives two results under the seed {seeds.value}{at}: {describe(difference)}",
+        f"{subject} gives two results under the seed {seeds.value}{at}: {told}",
         id="seeds.differ",
         found=difference.other,
         wanted=difference.one,
         cause=cause,
-        fix="Derive all randomness from the seed, and take results in a fixed order",
-        evidence={"moved": list(found.tried)},
-        **(_place_of(difference) or _at(seeds)),
+        fix=fix,
+        evidence={"moved": list(found.tried), "difference": describe(difference)},
+        **more,
     )
 
 
