@@ -32,7 +32,7 @@ RUNS = 8
 # Bytes that a process which calls a step is taken to need.
 MEMORY = 2 << 30
 # What is watched in these runs: modules of `preflight.rehearsal.inside`.
-FEATURES = ("offline", "failures", "loaders", "frameworks", "streams", "evidence")
+FEATURES = ("offline", "failures", "loaders", "streams", "evidence")
 
 
 @check(when="seeds.step", needs="*", runs=1)
