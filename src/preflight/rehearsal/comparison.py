@@ -176,7 +176,7 @@ class _Trial:
         found = replace(found, difference=difference)
         if difference.what != "line":
             world = replace(baseline(self.began), traced=False)
-            if guilty := list(self._charged(plain, first, Noise(), world)):
+            if guilty := list(self._charged(plain, first, first, Noise(), world)):
                 return replace(found, guilty=guilty, pinned=world)
         world = pinned(self.began)
         begun = self.together({REST: replace(world, traced=True), f"{REST}, again": world})
@@ -188,7 +188,9 @@ class _Trial:
         noise = Noise(rest.evidence, again.evidence)
         # What differs in one and the same world says nothing about two others.
         is_unsettled = rest.differs(again, noise) is not None
-        guilty = [] if is_unsettled else list(self._guilty(rest, noise, world, thorough=difference.what != "line"))
+        guilty = (
+            [] if is_unsettled else list(self._guilty(first, rest, noise, world, thorough=difference.what != "line"))
+        )
         if guilty or is_unsettled or not self.repeats.is_over:
             if not guilty and not is_unsettled and difference.what == "line":
                 # What passes: times, memory, names of files.
@@ -198,35 +200,35 @@ class _Trial:
         by_sight = [self._charge(name, difference, first) for name in plain]
         return replace(found, guilty=by_sight, is_out_of_time=True)
 
-    def _guilty(self, rest: _Run, noise: Noise, world: World, *, thorough: bool) -> Iterator[Guilty]:
+    def _guilty(self, first: _Run, rest: _Run, noise: Noise, world: World, *, thorough: bool) -> Iterator[Guilty]:
         """Yield the guilty among what the code was seen to meet; only a `thorough` search goes on to all others."""
         settled = {"threads", *fixed(self.repeats.environment)}
         open_ones = [name for name in SOURCES if name not in settled]
-        plain, seen = self._suspects(rest)
+        plain, seen = self._suspects(first, rest)
         others = [name for name in open_ones if thorough and name not in plain and name not in seen]
         for group in (plain, [name for name in open_ones if name in seen], others):
-            if found := list(self._charged(group, rest, noise, world)):
+            if found := list(self._charged(group, rest, first, noise, world)):
                 yield from found
                 return
 
-    def _charged(self, group: Sequence[str], rest: _Run, noise: Noise, world: World) -> Iterator[Guilty]:
+    def _charged(self, group: Sequence[str], rest: _Run, first: _Run, noise: Noise, world: World) -> Iterator[Guilty]:
         """Yield those of a group of sources that change what a run at rest does."""
         if self.repeats.is_over:
             return
         worlds = {f"another {name}": world.but(**{name: 2}) for name in group}
         for name, run in zip(group, self.together(worlds).values(), strict=True):
             if difference := self._blame(name, rest, run, noise):
-                charge = self._charge(name, difference, rest)
+                charge = self._charge(name, difference, rest, first)
                 # What nobody was seen to meet is to blame only if the run repeats itself in that world.
                 is_seen = charge.events or charge.unordered
                 if is_seen or not run.differs(self.run(f"another {name}, again", worlds[f"another {name}"]), noise):
                     yield charge
 
-    def _suspects(self, rest: _Run) -> tuple[list[str], set[str]]:
+    def _suspects(self, *runs: _Run) -> tuple[list[str], set[str]]:
         """Return the generators that were seen to be drawn from unseeded, and what else the user's code meets."""
-        drawn = {event["source"] for event in rest.ran.of("draw")}
-        seen = {name for name, kind in _KINDS.items() if rest.ran.of(kind)} | (drawn & {"entropy"})
-        if self.unordered(rest):
+        drawn = {event["source"] for run in runs for event in run.ran.of("draw")}
+        seen = {name for name, kind in _KINDS.items() if any(run.ran.of(kind) for run in runs)} | (drawn & {"entropy"})
+        if any(map(self.unordered, runs)):
             seen.add("hash")
         return [name for name in _TELLING if name in drawn], seen
 
@@ -237,10 +239,10 @@ class _Trial:
         is_told_only = difference is not None and difference.what == "line" and rest.evidence.count > 0
         return None if is_told_only and name not in _TELLING else difference
 
-    def _charge(self, name: str, difference: Difference, rest: _Run) -> Guilty:
+    def _charge(self, name: str, difference: Difference, *runs: _Run) -> Guilty:
         kind = _KINDS.get(name, "draw")
-        events = [event for event in rest.ran.of(kind) if event.get("source", name) == name]
-        unordered = self.unordered(rest) if name == "hash" else ()
+        events = [event for run in runs for event in run.ran.of(kind) if event.get("source", name) == name]
+        unordered = self.unordered(runs[0]) if name == "hash" else ()
         return Guilty(source=name, difference=difference, events=events, unordered=unordered)
 
 
