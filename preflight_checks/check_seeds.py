@@ -1,5 +1,6 @@
 """The seed: whether it decides what the experiment computes."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -111,7 +112,7 @@ def check_program_repeats_itself(config: Config, scratch: Path) -> Iterator[Find
         seeds.workers-repeat    workers of a data loader draw the same random numbers
     """
     seeds, rehearsal = config.seeds or Seeds(), config.rehearsal or Rehearsal()
-    file = (str(Path(config.source).absolute()), config.text) if config.source else None
+    file = (os.path.join(config.root.absolute(), config.source), config.text) if config.source else None
     repeats = Repeats(
         **_terms(config, scratch, read_seeded(seeds.command, seeds.value)),
         features=FEATURES,
