@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from preflight.rehearsal import divergence
-from preflight.rehearsal.divergence import Divergence
 from preflight.rehearsal.events import Event
 from preflight.rehearsal.evidence import Difference, Evidence, Noise, evidence_of, text_difference, value_difference
 from preflight.rehearsal.program import Rehearsed
@@ -105,20 +103,6 @@ def compare(repeats: Repeats, masked: Sequence[str] = ()) -> Comparison:
     if other.ran.code is None and first.ran.code is not None:
         return replace(found, has_effect=None, is_out_of_time=True)
     return trial.try_threads(found, first)
-
-
-def find_parting(repeats: Repeats, found: Comparison) -> Divergence | None:
-    """Run the program twice, operation by operation, and return the one at which the runs part; None where none does.
-
-    The worlds are alike where the program does not repeat itself in any.
-    """
-    began = time.time()
-    world = replace(pinned(began), watched=False)
-    other = world if found.is_unsettled else perturbed(began)
-    traced = replace(repeats, features=(*repeats.features, "trace"), folder=repeats.folder / "traced")
-    traced.folder.mkdir()
-    one, two = traced.together({"operation by operation": world, "operation by operation, again": other}).values()
-    return divergence.first(one.events, two.events)
 
 
 class _Trial:
