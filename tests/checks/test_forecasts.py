@@ -1,10 +1,12 @@
 """Every finding of the forecasts, over one program that takes more with each batch and one that does not."""
 
+import itertools
 import os
 import resource
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -66,17 +68,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[bool, tup
     if os.geteuid() != 0:
         pytest.skip("mounting needs root")
     done = {}
-    for grows in (True, False):
-        folder = tmp_path_factory.mktemp("grows" if grows else "stays") / "project"
-        (folder / "out").mkdir(parents=True)
-        (folder / "train.py").write_text(PROGRAM.replace("GROWS", str(grows)))
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "none", folder / "out"], check=True)
-        run = standard_run(read(folder), folder.parent / "run")
-        assert run.code == 0, run.output
-        done[grows] = folder, run
-    yield done
-    for folder, _ in done.values():
-        subprocess.run(["umount", folder / "out"], check=True)
+    with ExitStack() as mounted:
+        for grows in (True, False):
+            folder = tmp_path_factory.mktemp("grows" if grows else "stays") / "project"
+            (folder / "out").mkdir(parents=True)
+            (folder / "train.py").write_text(PROGRAM.replace("GROWS", str(grows)))
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "none", folder / "out"], check=True)
+            mounted.callback(subprocess.run, ["umount", folder / "out"], check=True)
+            run = standard_run(read(folder), folder.parent / "run")
+            assert run.code == 0, run.output
+            done[grows] = folder, run
+        yield done
 
 
 @pytest.fixture
@@ -158,9 +160,10 @@ def test_cards(checks: ModuleType, runs: Mapping[bool, tuple[Path, Rehearsed]]) 
 
     def judge(peak: int, growth: int) -> dict[str, Finding]:
         facts = {"cuda": [peak], "card": [80 << 30]}
+        count = itertools.count()
         events = [
-            {**event, **facts, "tensors": [growth * number]} if event["kind"] == "batch" else event
-            for number, event in enumerate(run.events)
+            {**event, **facts, "tensors": [growth * next(count)]} if event["kind"] == "batch" else event
+            for event in run.events
         ]
         found = checks.check_real_run_has_what_it_takes(read(folder), replace(run, events=events))
         return {finding.id: finding for finding in found}
@@ -168,6 +171,31 @@ def test_cards(checks: ModuleType, runs: Mapping[bool, tuple[Path, Rehearsed]]) 
     assert "forecasts.card" not in judge(10 << 30, 0)
     assert "GPU 0 is full" in judge(79 << 30, 0)["forecasts.card"].message
     assert "leaves 537 MB" in judge(10 << 30, 1 << 29)["forecasts.card"].cause
+
+
+def test_the_gpu_waits_for_data(checks: ModuleType, runs: Mapping[bool, tuple[Path, Rehearsed]]) -> None:
+    folder, run = runs[False]
+
+    def judge(waited: float, worked: float) -> dict[str, Finding]:
+        events, at = [], 0.0
+        for event in run.events:
+            if event["kind"] == "batch":
+                facts = {"cuda": [1], "card": [80 << 30], "tensors": [1], "waited": waited, "asked": at}
+                at += waited
+                event = {**event, **facts, "at": at}
+                at += worked
+            elif event["kind"] == "pass-end":
+                event = {**event, "asked": at, "at": at}
+            events.append(event)
+        found = checks.check_real_run_has_what_it_takes(read(folder), replace(run, events=events))
+        return {finding.id: finding for finding in found}
+
+    finding = judge(waited=1.0, worked=1.0)["forecasts.stalls"]
+    assert "waits for data for 50% of the run" in finding.message
+    assert "num_workers" in finding.fix
+    assert "forecasts.stalls" not in judge(waited=0.1, worked=2.0)
+    # Half of a run that is over in no time.
+    assert "forecasts.stalls" not in judge(waited=0.1, worked=0.1)
 
 
 def test_what_has_failed_is_not_carried_on(checks: ModuleType, runs: Mapping[bool, tuple[Path, Rehearsed]]) -> None:
