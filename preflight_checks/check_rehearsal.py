@@ -30,6 +30,54 @@ def check_program_comes_to_its_end(config: Config, rehearsed: Rehearsed) -> Iter
         rehearsal.not-shortened       its passes over the data could not be cut short; it lived for the time it had
         rehearsal.unended             it was still at work when its time was up
         rehearsal.ran                 it came to its end, and where its writes went
+
+    What an exception is told as where its true cause is known:
+
+        rehearsal.last-batch-of-one   a last batch of one sample, which batch norm cannot normalize
+        rehearsal.last-batch-size     a shape that is written for full batches
+        rehearsal.label-range         a label that the model has no class for
+        rehearsal.index-range         a token or category that an embedding has no row for
+        rehearsal.shape               shapes that do not go together
+        rehearsal.unequal-samples     samples of unequal shape are to be one batch
+        rehearsal.not-a-batch         samples of a type that no batch is made of
+        rehearsal.empty-data          a dataset without samples
+        rehearsal.dtype               dtypes that do not go together
+        rehearsal.devices             tensors of two devices meet
+        rehearsal.no-pad-token        a tokenizer has no pad token
+        rehearsal.no-padding          texts of unequal length are made into one tensor
+        rehearsal.unpicklable         an object in a checkpoint, or for a worker, that pickle cannot hold
+        rehearsal.weights-only        a checkpoint that torch.load refuses by default
+        rehearsal.state-prefix        a checkpoint from inside, or outside, of a wrapper
+        rehearsal.state-mismatch      a checkpoint of another model or optimizer
+        rehearsal.cuda-checkpoint     a checkpoint from a GPU is loaded without one
+        rehearsal.numpy-objects       a .npy file of Python objects
+        rehearsal.shared-tensors      two names of one tensor, for safetensors
+        rehearsal.not-json            a value that JSON has not
+        rehearsal.closed-file         a file or logger that is used after it was closed
+        rehearsal.no-folder           a folder to save into that is not there
+        rehearsal.missing-file        a file to read that is not there
+        rehearsal.no-permission       a file that may not be written or read
+        rehearsal.missing-module      a module to import that is not installed
+        rehearsal.usage               options that the program does not accept
+        rehearsal.no-display          a window is to be opened without a display
+        rehearsal.disk-full           no space is left
+        rehearsal.memory              no memory is left
+        rehearsal.gpu-memory          no memory of a GPU is left
+        rehearsal.shared-memory       no shared memory is left
+        rehearsal.open-files          too many files are open
+        rehearsal.address-in-use      a port that another process has
+        rehearsal.asks-input          it asks for input
+        rehearsal.no-main-guard       workers that are spawned by the import of the program
+        rehearsal.cuda-fork           CUDA in a forked worker
+        rehearsal.no-cuda             a GPU is asked for, and there is none
+        rehearsal.deterministic       an operation without a deterministic version
+        rehearsal.no-graph            a loss without a graph
+        rehearsal.graph-twice         backward through one graph for the second time
+        rehearsal.in-place            a tensor that backward needs was changed
+        rehearsal.needs-detach        an array is made of a tensor with a gradient
+        rehearsal.unused-parameters   parameters that DistributedDataParallel waits for in vain
+        rehearsal.not-finite          a NaN where none can be used
+        rehearsal.too-few             maybe only too few batches
     """
     section = config.rehearsal or Rehearsal()
     yield from ending_of(config, rehearsed, section.command)
