@@ -9,7 +9,7 @@ from typing import Any
 
 from preflight.config.document import Node
 from preflight.config.references import References
-from preflight.draft import needs
+from preflight.draft import command, needs
 from preflight.draft.paths import Entry, suggest_paths
 from preflight.draft.project import read_project
 from preflight.draft.text import append, write
@@ -58,6 +58,8 @@ def section_of(text: str, source: Path | None, scripts: Sequence[Path], root: Pa
         "paths": [*suggested.paths, *_surroundings(project.demands, root)],
         "system": needs.of_system(project, suggested),
         "gpu": needs.of_gpu(project),
+        "seeds": command.of_seeds(project),
+        "rehearsal": command.of_rehearsal(project),
         "code": needs.of_code(project),
     }
     return {key: value for key, value in sections.items() if value}

@@ -22,10 +22,14 @@ from preflight.system.uses import Use, read_uses
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """`root` is where relative paths start from, `source` the config's own file, None where there is none."""
+    """`root` is where relative paths start from, `source` the config's own file, None where there is none.
+
+    `scripts` are the programs, those that were named or those that were found.
+    """
 
     root: Path
     source: Path | None
+    scripts: Sequence[Path]
     settings: Sequence[Setting]
     program: Program
     flow: Flow
@@ -38,12 +42,14 @@ def read_project(text: str, source: Path | None, scripts: Sequence[Path], root: 
     """Return what a config of that text and the scripts say; raises UserError where one of them cannot be read."""
     document = parse(text, str(source or ""))
     settings = read_settings(document, References(document, str(source or ""), os.environ))
-    program = _read(scripts or find_scripts(root) or _notebooks(root), root)
+    scripts = scripts or find_scripts(root) or _notebooks(root)
+    program = _read(scripts, root)
     flow = Flow(program.sources)
     amounts = Amounts(flow, lambda key: _value(key, settings, flow))
     return Project(
         root=root,
         source=source,
+        scripts=scripts,
         settings=settings,
         program=program,
         flow=flow,

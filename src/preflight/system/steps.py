@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import os
-import sys
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 from preflight.system.values import fingerprint
 
-# The generators that a program may forget to seed, each with the function that seeds it.
-GENERATORS = {"random": "seed", "numpy": "random.seed", "torch": "manual_seed"}
 
-
-def call_step(step: str, seed: int, settled: Collection[str] = ()) -> dict[str, Any]:
+def call_step(step: str, seed: int, before: Callable[[], object] = lambda: None) -> dict[str, Any]:
     """Call `module:function` with a seed, in this process, and return plain facts.
 
     These are `leaves` (the fingerprint), or `failed` (`import`, `find`, `call` or `raise`) with `text`, `file`, `line`.
-    Of the global generators those in `settled` begin in a state that is always the same, others in one that never is.
+    `before` is called when all is imported and only the step itself is left to do.
     """
     name, _, attribute = step.partition(":")
     try:
@@ -39,21 +34,12 @@ def call_step(step: str, seed: int, settled: Collection[str] = ()) -> dict[str, 
         return {"failed": "call", "text": str(problem), **place}
     except ValueError:
         pass  # compiled functions may have no signature; the call will tell
-    _unsettle(settled)
+    before()
     try:
         value = function(seed)
     except Exception as problem:  # noqa: BLE001 - whatever the step raises is the answer
         return _failed("raise", problem)
     return {"leaves": {path: asdict(leaf) for path, leaf in fingerprint(value).items()}}
-
-
-def _unsettle(settled: Collection[str]) -> None:
-    for name, path in GENERATORS.items():
-        seeder: Any = sys.modules.get(name)
-        for part in path.split("."):
-            seeder = getattr(seeder, part, None)
-        if seeder is not None:
-            seeder(0 if name in settled else int.from_bytes(os.urandom(4), "little"))
 
 
 def _failed(how: str, problem: Exception) -> dict[str, Any]:

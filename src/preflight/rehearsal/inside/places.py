@@ -35,6 +35,26 @@ def here() -> Place:
     return {}
 
 
+def asking() -> Place:
+    """Return the innermost frame of the user's, as `here` does; empty where it only imports what asks."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file.startswith("<frozen importlib"):
+            return {}
+        if is_own(file):
+            return {"file": file, "line": frame.f_lineno, "function": frame.f_code.co_name}
+        frame = frame.f_back
+    return {}
+
+
+def own_files() -> list[str]:
+    """Return the files of the user's own that have been imported."""
+    # The main module loses its `__file__` when it comes to its end.
+    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())] + sys.argv[:1]
+    return sorted({os.path.abspath(each) for each in files if isinstance(each, str) and is_own(each)})
+
+
 def of_traceback(trace: TracebackType | None) -> tuple[Place, list[tuple[str, int, str]]]:
     """Return the innermost place of the user's in a traceback, and all of its frames that are not ours."""
     frames = [

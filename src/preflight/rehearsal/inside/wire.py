@@ -33,6 +33,11 @@ def root() -> str:
     return _root
 
 
+def folder() -> str:
+    """Return the folder for answers."""
+    return _folder
+
+
 def path() -> str:
     """Return the path of this process's file, without its suffix."""
     return _path
