@@ -165,7 +165,7 @@ class Run:
         self.append("known", **facts)
 
     def beat(self) -> None:
-        """Give a sign of life; where there is none for a while, other machines take the run to be lost."""
+        """Give a sign of life, best every minute: after ten without any, other machines take the run to be lost."""
         with suppress(OSError):
             (self.folder / ALIVE).touch()
 
@@ -175,8 +175,7 @@ class Run:
         record = Record(name=self.name)
         try:
             with open(self.folder / RECORD, "rb") as file:
-                record = replace(Record.from_json(json.loads(file.read())), name=self.name)
-            record = record.after(events)
+                record = Record.from_json({**json.load(file), "name": self.name}).after(events)
         except FileNotFoundError:
             flaws.append(f"{RECORD} is not there")
         except OSError as problem:

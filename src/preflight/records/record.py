@@ -40,11 +40,10 @@ class Event:
     @classmethod
     def from_json(cls, data: Any) -> Event:
         """Read what `to_json` wrote; raises ValueError where it is something else."""
-        match data:
-            case {"at": str(at), "kind": str(kind), **rest}:
-                facts, attempt = rest.get("facts", {}), rest.get("attempt", 0)
-                if isinstance(facts, dict) and isinstance(attempt, int):
-                    return cls(at=at, host=str(rest.get("host", "")), kind=kind, attempt=attempt, facts=facts)
+        told = data if isinstance(data, dict) else {}
+        at, kind, facts, attempt = told.get("at"), told.get("kind"), told.get("facts", {}), told.get("attempt", 0)
+        if isinstance(at, str) and isinstance(kind, str) and isinstance(facts, dict) and isinstance(attempt, int):
+            return cls(at=at, host=str(told.get("host", "")), kind=kind, attempt=attempt, facts=facts)
         raise ValueError("not an event")
 
 
@@ -107,10 +106,9 @@ class Record:
     def after(self, events: Iterable[Event]) -> Record:
         """Return what the record is once these events have happened; raises ValueError where one cannot be read."""
         told: dict[str, Any] = {"state": self.state, "attempt": self.attempt}
-        for event in sorted(events, key=_weight):
-            if event.kind in MEANINGFUL:
-                begins_again = _BEGINS_AGAIN if event.attempt > told["attempt"] else {}
-                told |= {**begins_again, **_known(event.facts), "attempt": event.attempt}
+        for event in sorted((each for each in events if each.kind in MEANINGFUL), key=_weight):
+            begins_again = _BEGINS_AGAIN if event.attempt > told["attempt"] else {}
+            told |= {**begins_again, **_known(event.facts), "attempt": event.attempt}
         return replace(self, **told)
 
 
