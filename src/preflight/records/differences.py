@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,18 +44,21 @@ def compare(before: World, after: World, suspects: str = "") -> list[Difference]
     found: list[tuple[tuple[bool, int, int], Difference]] = []
     for rank, kind in enumerate(after):
         sides = before.get(kind) or {}, after[kind] or {}
-        differing = list(_differing(kind, *sides)) if all(sides) else []
-        for place, each in enumerate(differing):
-            named = kind in _NAMED and _is_named(each.name, suspects)
-            found.append(((not named, 0 if named else place, rank), each))
+        differing = [
+            (not (kind in _NAMED and _is_named(each.name, suspects)), each)
+            for each in (_differing(kind, *sides) if all(sides) else ())
+        ]
+        ordered = sorted(differing, key=lambda pair: pair[0])
+        found += [((late, place if late else 0, rank), each) for place, (late, each) in enumerate(ordered)]
     return [each for _, each in sorted(found, key=lambda pair: pair[0])]
 
 
 def suspects_of(report: Report) -> str:
-    """Return the text of all that speaks against a launch."""
+    """Return the text of all that speaks against a launch, with the entries that the failed checks are about."""
     bad = [each for each in report.results if refuses(each)]
+    entries = [each.check.partition("[")[2].removesuffix("]") for each in bad]
     texts = [(finding.message, finding.cause, finding.found, finding.file) for each in bad for finding in each.findings]
-    return "\n".join([each.check for each in bad] + [word for text in texts for word in text if word])
+    return "\n".join(word for text in (*texts, entries) for word in text if word)
 
 
 def by_kind(differences: Sequence[Difference]) -> list[tuple[str, list[Difference]]]:
@@ -124,7 +128,5 @@ def _time(outline: Mapping[str, Any]) -> str:
 
 def _is_named(name: str, text: str) -> bool:
     """Tell whether a name stands in a text as a word of its own; `-` and `_` are the same in names of packages."""
-    import re
-
-    loose = re.escape(name).replace(r"\-", "[-_.]").replace("_", "[-_.]")
+    loose = "[-_.]".join(re.escape(part) for part in re.split("[-_.]", name))
     return re.search(rf"(?<![\w-]){loose}(?![\w-])", text, re.IGNORECASE) is not None

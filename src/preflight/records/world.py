@@ -60,7 +60,7 @@ def _values(text: str, source: str) -> Iterator[tuple[str, Any]]:
         whole = plain(parse(text, source)) if text else {}
     except UserError:
         return
-    yield from islice(_flat(whole, ""), _MOST_VALUES)
+    yield from islice(_flat(whole, ""), _MOST_VALUES) if isinstance(whole, Mapping) and whole else ()
 
 
 def _flat(value: Any, key: str) -> Iterator[tuple[str, Any]]:
