@@ -7,6 +7,7 @@ import pickle
 import shlex
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -37,6 +38,13 @@ except ImportError:
 answer = getattr(module, function)(*arguments, **keywords)
 sys.stdout.buffer.write(pickle.dumps(list(answer) if inspect.isgenerator(answer) else answer))
 """
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what runs of the tests remember out of the user's home; before modules copy the environment."""
+    state = tempfile.TemporaryDirectory(prefix="preflight-state-")
+    os.environ["XDG_STATE_HOME"] = state.name
+    config.add_cleanup(state.cleanup)
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from preflight.config import Config
     from preflight.model import Report
+    from preflight.records.folder import Records
     from preflight.verdict import Verdict
 
 
@@ -97,6 +98,19 @@ def settings_of(arguments: argparse.Namespace) -> Config:
     except UserError:  # a file that nothing can follow
         return config
     return replace(load(source, text=text), root=config.root, drafted=True)
+
+
+def records_of(arguments: argparse.Namespace) -> Records:
+    """Return the records of the project that the config names, or that the working directory lies in."""
+    from preflight.records.folder import DEFAULT, Records
+
+    # To know what a config may say takes longer than to list thousands of runs.
+    if arguments.config is not None or os.path.lexists("preflight.yaml"):
+        from preflight.config import load
+
+        return Records.of(load(arguments.config))
+    here = Path.cwd()
+    return Records(next((each for each in (here, *here.parents) if (each / DEFAULT).is_dir()), here) / DEFAULT)
 
 
 def selection_of(arguments: argparse.Namespace) -> Selection:
