@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from preflight.config import Config, Rehearsal, Seeds
 from preflight.phrases import signal_name
 from preflight.rehearsal.command import Command
 from preflight.rehearsal.comparison import Comparison, compare
+from preflight.rehearsal.divergence import Divergence
+from preflight.rehearsal.divergence import first as first_divergence
 from preflight.rehearsal.forks import Forks
 from preflight.rehearsal.repeats import CALL, Repeats
 from preflight.rehearsal.reseeding import Reseeded, read_seeded, reseed
@@ -121,7 +124,7 @@ def check_program_repeats_itself(config: Config, scratch: Path) -> Iterator[Find
     if repeats.reseeded is None:
         repeats.told("no other seed was tried: write {seed} in the command where it takes its seed")
     yield from explain_streams(found.first.events)
-    yield from explain_differences(found, seeds, subject)
+    yield from explain_differences(found, seeds, subject, _divergence(repeats, found))
     yield from explain_no_effect(found, seeds, subject)
 
 
@@ -143,6 +146,15 @@ def _compare(repeats: Repeats) -> Comparison:
         return compare(repeats, masked=[str(repeats.folder)])
     except ViewRefused as problem:
         pytest.skip(f"{problem}: set `rehearsal.in_place`, and the program writes into the real folders")
+
+
+def _divergence(repeats: Repeats, found: Comparison) -> Divergence | None:
+    """Return the operation at which two runs in one and the same world part, where they do."""
+    if not found.is_unsettled or found.pinned is None or repeats.is_over:
+        return None
+    traced = replace(repeats, features=(*repeats.features, "trace"))
+    runs = traced.together({"traced": found.pinned, "traced, again": found.pinned})
+    return first_divergence(*(run.events for run in runs.values()))
 
 
 def _fails(found: Comparison, seeds: Seeds, subject: str) -> Finding:

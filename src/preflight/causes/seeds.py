@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import linecache
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from preflight.causes.divergences import explain_divergence
 from preflight.config import Seeds
 from preflight.model import Finding
 from preflight.phrases import in_a_row, shown
 from preflight.rehearsal.comparison import Comparison, Guilty
+from preflight.rehearsal.divergence import Divergence
 from preflight.rehearsal.evidence import Difference
 from preflight.words import error, warning
 
@@ -60,14 +63,20 @@ _WORDS: dict[str, tuple[str, str, str]] = {
 _SEEDING = ("seed", "rng", "generator")
 
 
-def explain_differences(found: Comparison, seeds: Seeds, subject: str) -> Iterator[Finding]:
-    """Yield one finding for each source that `subject` (the step, or the command) depends on."""
+def explain_differences(
+    found: Comparison, seeds: Seeds, subject: str, divergence: Divergence | None = None
+) -> Iterator[Finding]:
+    """Yield one finding for each source that `subject` (the step, or the command) depends on.
+
+    Where there is none that is known, `divergence` says at which operation two runs part.
+    """
     if found.difference is None:
         return
     for guilty in found.guilty:
         yield _of_threads(guilty) if guilty.source == "threads" else _of_source(guilty, seeds)
     if not found.guilty:
-        yield _of_nothing_known(found, found.difference, seeds, subject)
+        unknown = _of_nothing_known(found, found.difference, seeds, subject)
+        yield _with_operation(unknown, divergence) if divergence else unknown
 
 
 def explain_no_effect(found: Comparison, seeds: Seeds, subject: str) -> Iterator[Finding]:
@@ -174,6 +183,19 @@ def _of_nothing_known(found: Comparison, difference: Difference, seeds: Seeds, s
         fix="Derive all randomness from the seed, and take results in a fixed order",
         evidence={"moved": list(found.tried)},
         **(_place_of(difference) or _at(seeds)),
+    )
+
+
+def _with_operation(finding: Finding, divergence: Divergence) -> Finding:
+    """Add where two traced runs part; what is known of that operation is the better cause."""
+    why = explain_divergence(divergence)
+    place: dict[str, Any] = {"file": divergence.file, "line": divergence.line} if divergence.file else {}
+    return replace(
+        finding,
+        cause=f"{why.what}; {why.cause}" if why.cause else f"{why.what}; {finding.cause}",
+        fix=why.fix or finding.fix,
+        evidence={**finding.evidence, "operation": divergence.operation, "module": divergence.module},
+        **place,
     )
 
 
