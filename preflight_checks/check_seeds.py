@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 
 from preflight import ChildFailed, Finding, check, error
+from preflight.causes.rehearsals import why
 from preflight.causes.seeds import explain_differences, explain_no_effect
 from preflight.causes.streams import explain_streams
 from preflight.config import Config, Rehearsal, Seeds
 from preflight.phrases import signal_name
 from preflight.rehearsal.command import Command
-from preflight.rehearsal.comparison import Comparison, compare
-from preflight.rehearsal.divergence import Divergence
-from preflight.rehearsal.divergence import first as first_divergence
+from preflight.rehearsal.comparison import Comparison, compare, find_parting
+from preflight.rehearsal.doubt import places_to_show_whole
 from preflight.rehearsal.forks import Forks
+from preflight.rehearsal.program import Rehearsed
 from preflight.rehearsal.repeats import CALL, Repeats
 from preflight.rehearsal.reseeding import Reseeded, read_seeded, reseed
 from preflight.rehearsal.view import ViewRefused
@@ -31,7 +32,7 @@ RUNS = 8
 # Bytes that a process which calls a step is taken to need.
 MEMORY = 2 << 30
 # What is watched in these runs: modules of `preflight.rehearsal.inside`.
-FEATURES = ("failures", "loaders", "frameworks", "streams", "evidence")
+FEATURES = ("offline", "failures", "loaders", "frameworks", "streams", "evidence")
 
 
 @check(when="seeds.step", needs="*", runs=1)
@@ -97,16 +98,17 @@ def check_program_repeats_itself(config: Config, scratch: Path) -> Iterator[Find
     printed and written as text, without times, places and progress. Where runs differ, one source at a time is
     another, until it is known which one decides.
 
-        seeds.unseeded        a generator is used that nobody has seeded
-        seeds.hash-order      the order of a set, or a hash of text
-        seeds.name-order      the order in which the file system lists names
-        seeds.time            the time of day
-        seeds.uninitialised   memory that nobody has filled
-        seeds.threads         only the number of threads: the last bits of sums are others
-        seeds.differ          two runs differ, and none of these is to blame
-        seeds.no-effect       another seed changes nothing
-        seeds.raises          the program fails
-        seeds.workers-repeat  workers of a data loader draw the same random numbers
+        seeds.unseeded          a generator is used that nobody has seeded
+        seeds.hash-order        the order of a set, or a hash of text
+        seeds.name-order        the order in which the file system lists names
+        seeds.completion-order  the order in which parallel work ends
+        seeds.time              the time of day
+        seeds.uninitialised     memory that nobody has filled
+        seeds.threads           only the number of threads: the last bits of sums are others
+        seeds.differ            two runs differ, and none of these is to blame
+        seeds.no-effect         another seed changes nothing
+        seeds.raises            the program fails
+        seeds.workers-repeat    workers of a data loader draw the same random numbers
     """
     seeds, rehearsal = config.seeds or Seeds(), config.rehearsal or Rehearsal()
     file = (str(Path(config.source).absolute()), config.text) if config.source else None
@@ -117,15 +119,33 @@ def check_program_repeats_itself(config: Config, scratch: Path) -> Iterator[Find
         reseeded=reseed(seeds.command, seeds.value, file),
     )
     found = _compare(repeats)
+    if whole := places_to_show_whole(found.first, repeats.seconds):
+        repeats.settings = {"loaders": {"batches": rehearsal.batches, "whole": whole}}
+        found = _compare(repeats)
     subject = f"`{seeds.command}`"
     if found.first.code not in (0, None):
-        yield _fails(found, seeds, subject)
+        yield _fails(config, found, seeds, subject)
         return
+    if found.is_out_of_time and not found.guilty and found.difference is None:
+        pytest.skip("a run in another world did not end in time: give `rehearsal.time` and `seeds.deadline` more")
     if repeats.reseeded is None:
         repeats.told("no other seed was tried: write {seed} in the command where it takes its seed")
     yield from explain_streams(found.first.events)
-    yield from explain_differences(found, seeds, subject, _divergence(repeats, found))
+    is_traced = found.difference and not found.guilty and found.evidence.count and not repeats.is_over
+    yield from explain_differences(found, seeds, subject, find_parting(repeats, found) if is_traced else None)
     yield from explain_no_effect(found, seeds, subject)
+
+
+@check(when="rehearsal", runs=2)
+def check_workers_draw_numbers_of_their_own(config: Config, rehearsed: Rehearsed) -> Iterator[Finding]:
+    """Workers of data loaders do not draw the same random numbers as each other, nor again in each epoch.
+
+    It is seen in the program of `rehearsal:`; where `seeds.command` is given, in the runs of that.
+
+        seeds.workers-repeat    workers, or epochs, draw the same numbers from a generator
+    """
+    if not (config.seeds and config.seeds.command):
+        yield from explain_streams(rehearsed.events)
 
 
 def _terms(config: Config, scratch: Path, command: Command) -> dict[str, Any]:
@@ -148,30 +168,23 @@ def _compare(repeats: Repeats) -> Comparison:
         pytest.skip(f"{problem}: set `rehearsal.in_place`, and the program writes into the real folders")
 
 
-def _divergence(repeats: Repeats, found: Comparison) -> Divergence | None:
-    """Return the operation at which two runs in one and the same world part, where they do."""
-    if not found.is_unsettled or found.pinned is None or repeats.is_over:
-        return None
-    traced = replace(repeats, features=(*repeats.features, "trace"))
-    runs = traced.together({"traced": found.pinned, "traced, again": found.pinned})
-    return first_divergence(*(run.events for run in runs.values()))
-
-
-def _fails(found: Comparison, seeds: Seeds, subject: str) -> Finding:
+def _fails(config: Config, found: Comparison, seeds: Seeds, subject: str) -> Finding:
+    if config.rehearsal and config.rehearsal.command == seeds.command:
+        pytest.skip("the program does not come to its end, which the rehearsal tells")
     first, code = found.first, found.first.code or 0
-    raised = next(reversed(first.of("raised")), None)
-    last = next((line for line in reversed(first.output.splitlines()) if line.strip()), "")
-    said = f"{raised['type']}: {raised['text']}".partition("\n")[0] if raised else last.strip()
     ending = f"is ended by {signal_name(-code)}" if code < 0 else f"ends with exit code {code}"
-    at = {"file": seeds.at.file, "line": seeds.at.line}
-    if raised and raised["place"]:
-        at = {"file": raised["place"]["file"], "line": raised["place"]["line"]}
+    said = why(first)
+    if said is not None:
+        file, line = (said.file, said.line) if said.file else (seeds.at.file, seeds.at.line)
+        return replace(said, id="seeds.raises", message=f"{subject} {ending}: {said.message}", file=file, line=line)
+    last = next((line.strip() for line in reversed(first.output.splitlines()) if line.strip()), "")
     return error(
-        f"{subject} {ending}" + (f": {said}" if said else ""),
+        f"{subject} {ending}" + (f": {last}" if last else ""),
         id="seeds.raises",
         fix="Make the program run to its end first",
         evidence={"output": first.output[-4000:]},
-        **at,
+        file=seeds.at.file,
+        line=seeds.at.line,
     )
 
 

@@ -14,9 +14,9 @@ epochs = parser.parse_args().epochs
 torch.manual_seed(17)
 torch.set_num_threads(1)
 images, labels = (torch.tensor(each) for each in load_digits(return_X_y=True))
-images = (images.float() / 16).reshape(-1, 1, 8, 8).repeat(12, 1, 4, 4)
-data = TensorDataset(images, labels.repeat(12))
-train, held_out = torch.utils.data.random_split(data, [18000, len(data) - 18000])
+images = (images.float() / 16).reshape(-1, 1, 8, 8).repeat(4, 1, 4, 4)
+data = TensorDataset(images, labels.repeat(4))
+train, held_out = torch.utils.data.random_split(data, [6500, len(data) - 6500])
 model = nn.Sequential(
     *(nn.Conv2d(1, 24, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(24, 32, 3, padding=1), nn.ReLU()),
     *(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(32 * 16, 2048), nn.ReLU(), nn.Linear(2048, 10)),

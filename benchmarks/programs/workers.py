@@ -14,7 +14,7 @@ class Turned(Dataset):
         self.images, self.labels = load_digits(return_X_y=True)
 
     def __len__(self) -> int:
-        return len(self.labels) * 6
+        return len(self.labels) * 2
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         image = np.kron(self.images[index % len(self.labels)].reshape(8, 8) / 16, np.ones((28, 28)))

@@ -17,8 +17,9 @@ from preflight.rehearsal.program import Rehearsed, rehearse
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "", "DISPLAY": ""}
 # The end of an interpreter that holds torch takes seconds after a fork, and is nobody's business here.
 DRIVER = """
-import json, os, runpy, sys
-import matplotlib.pyplot, multiprocessing.process, sklearn.datasets, torch._dynamo, torch.utils.data
+import atexit, json, os, runpy, sys
+import matplotlib.pyplot, multiprocessing.process, sklearn.datasets
+import torch._dynamo, torch.nn.parallel, torch.multiprocessing, torch.utils.data
 
 def run(name):
     file = os.open(f"{name}.txt", os.O_WRONLY | os.O_CREAT)
@@ -33,6 +34,7 @@ def run(name):
     except BaseException as problem:
         sys.excepthook(type(problem), problem, problem.__traceback__)
         code = 1
+    atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
@@ -87,14 +89,18 @@ def rehearse_one(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Rehe
         root = tmp_path_factory.mktemp("rehearsed")
         (root / "train.py").write_text(textwrap.dedent(program))
         orders = Orders(root=root, answers=root / "answers", features=features, settings=settings)
-        return rehearse(command_for(*command), orders, seconds=50)
+        return rehearse(command_for(*command), orders, seconds=100)
 
     return run
 
 
-@pytest.fixture
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        return int(asked.getsockname()[1])
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Return a function that returns a port which nothing listens on."""
+
+    def find() -> int:
+        with socket.socket() as asked:
+            asked.bind(("127.0.0.1", 0))
+            return int(asked.getsockname()[1])
+
+    return find

@@ -111,5 +111,5 @@ def test_what_is_meant_so_is_not_spoken_of(name: str, runs: dict[str, Rehearsed]
 
 
 def test_once_a_model_is_compiled_nothing_is_watched(runs: dict[str, Rehearsed]) -> None:
-    assert [each["feature"] for each in runs["compiled"].of("unable")] == ["modes"]
+    assert [each["feature"] for each in runs["compiled"].of("unable")] == ["hooks"]
     assert not runs["compiled"].of("mode")

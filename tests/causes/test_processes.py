@@ -50,7 +50,7 @@ def work(rank):
     distributed.destroy_process_group()
 
 if __name__ == "__main__":
-    torch.multiprocessing.spawn(work, nprocs=2)
+    torch.multiprocessing.start_processes(work, nprocs=2, start_method="fork")
 """
 TRAINER = """
 import numpy, torch
@@ -94,18 +94,25 @@ def test_a_function_does(rehearse_one: Callable[..., Rehearsed]) -> None:
     assert done.code == 0, done.output
 
 
-def test_the_rank_that_fails_first_is_named(rehearse_one: Callable[..., Rehearsed], free_port: int) -> None:
-    done = rehearse_one(RANKS.format(port=free_port, lacking=0), *FEATURES)
-    found = why(done)
-    assert found, done.output
+@pytest.fixture(scope="module")
+def ranks(rehearse_all: Callable[..., dict[str, Rehearsed]], free_port: Callable[[], int]) -> dict[str, Rehearsed]:
+    programs = {
+        "lacking": RANKS.format(port=free_port(), lacking=0),
+        "whole": RANKS.format(port=free_port(), lacking=1),
+    }
+    return rehearse_all(programs, *FEATURES)
+
+
+def test_the_rank_that_fails_first_is_named(ranks: dict[str, Rehearsed]) -> None:
+    found = why(ranks["lacking"])
+    assert found, ranks["lacking"].output
     assert found.id == "rehearsal.raises"
     assert "KeyError: 'rate'" in found.message
     assert 'settings["rate"]' in RANKS.splitlines()[found.line - 1]
 
 
-def test_ranks_that_agree_fail_of_nothing(rehearse_one: Callable[..., Rehearsed], free_port: int) -> None:
-    done = rehearse_one(RANKS.format(port=free_port, lacking=1), *FEATURES)
-    assert done.code == 0, done.output
+def test_ranks_that_agree_fail_of_nothing(ranks: dict[str, Rehearsed]) -> None:
+    assert ranks["whole"].code == 0, ranks["whole"].output
 
 
 def test_the_evaluation_of_a_trainer_is_reached(rehearse_one: Callable[..., Rehearsed]) -> None:

@@ -53,7 +53,7 @@ learn(DataLoader(data, batch_size=32, shuffle=True))
         "shuffle=True",
         "shuffle=True, drop_last=True",
         "last-batch-of-one",
-        r"the last batch of 961 samples with batch size 32 holds one sample, on which 1 \(BatchNorm1d\) .*drop_last",
+        r"the last batch of 961 samples with batch size 32 holds one sample, on which BatchNorm1d `1` fails.*drop_last",
         "cross_entropy",
     ),
     "hidden_state_of_full_batches": Case(
@@ -92,7 +92,7 @@ for x, y in DataLoader(data, batch_size=50):
         "images[:, 1:]",
         "images",
         "shape",
-        r"0 \(Linear\) takes 64 values of a sample and is given 63",
+        r"Linear `0` takes 64 values of a sample and is given 63",
         "cross_entropy",
     ),
     "wrong_channels": Case(

@@ -67,7 +67,7 @@ def test_the_trainer_of_transformers(tmp_path: Path) -> None:
     out = tmp_path / "project" / "out"
     files = [Written(path=str(each), bytes=each.stat().st_size, new=True) for each in out.rglob("*") if each.is_file()]
     numbered = forecasts.storage(Rehearsed(**{**_fields(done), "written": files})).numbered
-    # 620 steps with a save in each 500 make one checkpoint; the rehearsal made two.
+    # Of 620 steps, one in 500 is saved, and the last.
     assert numbered[f"{out}/checkpoint-#/optimizer.pt"][0] == 2
 
 

@@ -71,7 +71,7 @@ class Failure:
         """What the innermost torch module is called; empty where none was at work."""
         if not self.module:
             return ""
-        return f"{self.module['name']} ({self.module['kind']})" if self.module["name"] else self.module["kind"]
+        return f"{self.module['kind']} `{self.module['name']}`" if self.module["name"] else self.module["kind"]
 
     @property
     def tensors(self) -> list[Mapping[str, Any]]:

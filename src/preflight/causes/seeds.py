@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import linecache
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from preflight.causes.divergences import explain_divergence
@@ -49,6 +48,11 @@ _WORDS: dict[str, tuple[str, str, str]] = {
         "the order in which the file system lists names decides what is computed",
         "Sort the names:\n    names = sorted(os.listdir(folder))",
     ),
+    "completion": (
+        "seeds.completion-order",
+        "the order in which parallel work ends decides what is computed",
+        "Take the results in the order in which they were asked for:\n    results = executor.map(function, items)",
+    ),
     "time": (
         "seeds.time",
         "the time of day decides what is computed",
@@ -64,19 +68,18 @@ _SEEDING = ("seed", "rng", "generator")
 
 
 def explain_differences(
-    found: Comparison, seeds: Seeds, subject: str, divergence: Divergence | None = None
+    found: Comparison, seeds: Seeds, subject: str, parting: Divergence | None = None
 ) -> Iterator[Finding]:
     """Yield one finding for each source that `subject` (the step, or the command) depends on.
 
-    Where there is none that is known, `divergence` says at which operation two runs part.
+    `parting` is the operation at which two runs part, where no source is to blame and they were traced.
     """
     if found.difference is None:
         return
     for guilty in found.guilty:
         yield _of_threads(guilty) if guilty.source == "threads" else _of_source(guilty, seeds)
     if not found.guilty:
-        unknown = _of_nothing_known(found, found.difference, seeds, subject)
-        yield _with_operation(unknown, divergence) if divergence else unknown
+        yield _of_nothing_known(found, found.difference, seeds, subject, parting)
 
 
 def explain_no_effect(found: Comparison, seeds: Seeds, subject: str) -> Iterator[Finding]:
@@ -167,35 +170,30 @@ def _told(place: Mapping[str, Any]) -> str:
     return f"`{code}` at {where}" if code else where
 
 
-def _of_nothing_known(found: Comparison, difference: Difference, seeds: Seeds, subject: str) -> Finding:
+def _of_nothing_known(
+    found: Comparison, difference: Difference, seeds: Seeds, subject: str, parting: Divergence | None
+) -> Finding:
     at = f" at {shown(difference.place['file'])}:{difference.place['line']}" if difference.place else ""
+    told, more = describe(difference), _place_of(difference) or _at(seeds)
     cause = "something in it depends on neither the seed nor any source that can be set: threads that race, or the GPU"
+    fix = "Derive all randomness from the seed, and take results in a fixed order"
     if found.is_out_of_time:
         cause = "which source decides could not be found out within the time: give `seeds.deadline` more"
     elif not found.is_unsettled:
         cause = f"several sources decide together: {in_a_row(found.tried, most=9)}"
+    if parting is not None:
+        why = explain_divergence(parting)
+        at, told, cause, fix = "", why.what, why.cause or cause, why.fix or fix
+        more = {"file": parting.file, "line": parting.line} if parting.file else more
     return error(
-        f"{subject} gives two results under the seed {seeds.value}{at}: {describe(difference)}",
+        f"{subject} gives two results under the seed {seeds.value}{at}: {told}",
         id="seeds.differ",
         found=difference.other,
         wanted=difference.one,
         cause=cause,
-        fix="Derive all randomness from the seed, and take results in a fixed order",
-        evidence={"moved": list(found.tried)},
-        **(_place_of(difference) or _at(seeds)),
-    )
-
-
-def _with_operation(finding: Finding, divergence: Divergence) -> Finding:
-    """Add where two traced runs part; what is known of that operation is the better cause."""
-    why = explain_divergence(divergence)
-    place: dict[str, Any] = {"file": divergence.file, "line": divergence.line} if divergence.file else {}
-    return replace(
-        finding,
-        cause=f"{why.what}; {why.cause}" if why.cause else f"{why.what}; {finding.cause}",
-        fix=why.fix or finding.fix,
-        evidence={**finding.evidence, "operation": divergence.operation, "module": divergence.module},
-        **place,
+        fix=fix,
+        evidence={"moved": list(found.tried), "difference": describe(difference)},
+        **more,
     )
 
 

@@ -28,6 +28,7 @@ from preflight.config.scalars import (
     Open,
     Port,
     Python,
+    Question,
     Range,
     Seed,
     Sha256,
@@ -268,7 +269,7 @@ class Rehearsal:
     resume: Command = ""
     within: Duration | None = None
     in_place: bool = False
-    learning: tuple[str, ...] = ()
+    learning: tuple[Question, ...] = ()
     at: Location = NOWHERE
 
 

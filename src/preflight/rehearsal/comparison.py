@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from preflight.rehearsal import divergence
+from preflight.rehearsal.divergence import Divergence
 from preflight.rehearsal.events import Event
 from preflight.rehearsal.evidence import Difference, Evidence, Noise, evidence_of, text_difference, value_difference
 from preflight.rehearsal.program import Rehearsed
@@ -26,7 +28,7 @@ _MORE_HASHES = (3, 4)
 FIRST, OTHER, RESEEDED = "as it is", "in another world", "under another seed"
 HASH, THREADS, REST = "with hash seed", "with another number of threads", "everything at rest"
 # The events by which the user's code is seen to meet a source; `draw` for the others.
-_KINDS = {"names": "listing", "time": "time", "memory": "empty"}
+_KINDS = {"names": "listing", "completion": "completion", "time": "time", "memory": "empty"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +46,9 @@ class Comparison:
     """What came of comparing: `first` is the run that the others are held against.
 
     `difference` is what differs under one seed, None where nothing does; `guilty` the sources that it comes from;
-    `is_unsettled` says that two runs differ even where all known sources rest. `is_out_of_time` that the guilty
-    are named by what was seen alone. `has_effect` tells whether another seed
-    changes anything, None where that could not be tried. `tried` are the sources that were moved.
+    `is_unsettled` says that two runs differ even where all known sources rest, `is_out_of_time` that runs could not be
+    made to their end, and the guilty are named by what was seen alone. `has_effect` tells whether another seed changes
+    anything, None where that could not be tried. `tried` are the sources that were moved.
     """
 
     first: Rehearsed
@@ -100,7 +102,23 @@ def compare(repeats: Repeats, masked: Sequence[str] = ()) -> Comparison:
     differences = [each for run in others if (each := first.differs(run, Noise()))]
     if differences:
         return trial.find_guilty(found, first, differences[0])
+    if other.ran.code is None and first.ran.code is not None:
+        return replace(found, has_effect=None, is_out_of_time=True)
     return trial.try_threads(found, first)
+
+
+def find_parting(repeats: Repeats, found: Comparison) -> Divergence | None:
+    """Run the program twice, operation by operation, and return the one at which the runs part; None where none does.
+
+    The worlds are alike where the program does not repeat itself in any.
+    """
+    began = time.time()
+    world = replace(pinned(began), watched=False)
+    other = world if found.is_unsettled else perturbed(began)
+    traced = replace(repeats, features=(*repeats.features, "trace"), folder=repeats.folder / "traced")
+    traced.folder.mkdir()
+    one, two = traced.together({"operation by operation": world, "operation by operation, again": other}).values()
+    return divergence.first(one.events, two.events)
 
 
 class _Trial:
@@ -170,20 +188,22 @@ class _Trial:
         noise = Noise(rest.evidence, again.evidence)
         # What differs in one and the same world says nothing about two others.
         is_unsettled = rest.differs(again, noise) is not None
-        guilty = [] if is_unsettled else list(self._guilty(rest, noise, world))
+        guilty = [] if is_unsettled else list(self._guilty(rest, noise, world, thorough=difference.what != "line"))
         if guilty or is_unsettled or not self.repeats.is_over:
             if not guilty and not is_unsettled and difference.what == "line":
-                return replace(found, difference=None)  # what passes: times, memory, names of files
+                # What passes: times, memory, names of files.
+                return replace(found, difference=None, has_effect=found.has_effect or None)
             return replace(found, guilty=guilty, is_unsettled=is_unsettled, pinned=world)
         # There was no time to try; what was seen is told.
         by_sight = [self._charge(name, difference, first) for name in plain]
         return replace(found, guilty=by_sight, is_out_of_time=True)
 
-    def _guilty(self, rest: _Run, noise: Noise, world: World) -> Iterator[Guilty]:
+    def _guilty(self, rest: _Run, noise: Noise, world: World, *, thorough: bool) -> Iterator[Guilty]:
+        """Yield the guilty among what the code was seen to meet; only a `thorough` search goes on to all others."""
         settled = {"threads", *fixed(self.repeats.environment)}
         open_ones = [name for name in SOURCES if name not in settled]
         plain, seen = self._suspects(rest)
-        others = [name for name in open_ones if name not in plain and name not in seen]
+        others = [name for name in open_ones if thorough and name not in plain and name not in seen]
         for group in (plain, [name for name in open_ones if name in seen], others):
             if found := list(self._charged(group, rest, noise, world)):
                 yield from found
@@ -196,7 +216,11 @@ class _Trial:
         worlds = {f"another {name}": world.but(**{name: 2}) for name in group}
         for name, run in zip(group, self.together(worlds).values(), strict=True):
             if difference := self._blame(name, rest, run, noise):
-                yield self._charge(name, difference, rest)
+                charge = self._charge(name, difference, rest)
+                # What nobody was seen to meet is to blame only if the run repeats itself in that world.
+                is_seen = charge.events or charge.unordered
+                if is_seen or not run.differs(self.run(f"another {name}, again", worlds[f"another {name}"]), noise):
+                    yield charge
 
     def _suspects(self, rest: _Run) -> tuple[list[str], set[str]]:
         """Return the generators that were seen to be drawn from unseeded, and what else the user's code meets."""

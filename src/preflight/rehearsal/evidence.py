@@ -18,7 +18,7 @@ _UNIT = r"(s|sec|secs|seconds?|ms|us|µs|min|minutes?|h|hours?|[KMGTkmgt]i?B|byt
 _MASKED = (
     re.compile(r"\b\d{4}[-/_.]\d{1,2}[-/_.]\d{1,2}([T _-]+\d{1,2}[:-]?\d{2}([:-]?\d{2})?([.,]\d+)?Z?)?"),
     re.compile(r"\b\d{1,2}:\d{2}(:\d{2})?([.,]\d+)?(\s?[AP]M)?\b"),
-    re.compile(r"(?<![\w.])\d{8}[-_T]\d{4,6}\b"),
+    re.compile(r"(?<![\w.])\d{8}[-_T]\d{4,6}([-_][0-9a-f]{4,})?\b"),
     re.compile(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? +([A-Z][a-z]{2} +\d+|\d+ +[A-Z][a-z]{2})( +\d{4})?"),
     re.compile(r"(?<![\w.])1[5-9]\d{8}(\d{3}|\d{6}|\d{9})?(\.\d+)?\b"),
     re.compile(r"\b0x[0-9a-fA-F]+\b"),

@@ -267,6 +267,7 @@ def _kept(done: Rehearsed) -> int | None:
     if told is None or main is None or not main.length:
         return None
     steps = told["steps"] or (told["epochs"] or 1) * main.length / (told["accumulation"] or 1)
-    made = int(steps // told["save_steps"]) if told["save_steps"] else round(told["epochs"] or steps / main.length)
+    # The last step is saved too.
+    made = -(-steps // told["save_steps"]) if told["save_steps"] else told["epochs"] or steps / main.length
     limit = told["save_limit"]
-    return max(1, made if limit is None or limit < 1 else min(limit, made))
+    return max(1, round(made if limit is None or limit < 1 else min(limit, made)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,10 @@ class Orders:
     answers: Path
     features: Sequence[str] = ()
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def at(self, answers: Path) -> Orders:
+        """Return the same orders with another folder for the answers."""
+        return replace(self, answers=answers)
 
     def environment(self, environment: Mapping[str, str]) -> dict[str, str]:
         """Write the orders into the folder for answers; return an environment in which Python follows them.

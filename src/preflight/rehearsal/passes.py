@@ -23,20 +23,18 @@ class Batch:
     # What the program did with it until it asked again, without passes over other data and without saves.
     worked: float | None = None
 
-    @property
-    def seconds(self) -> float | None:
-        """What it took as a whole."""
-        return None if self.worked is None else self.waited + self.worked
-
 
 @dataclass(slots=True, kw_only=True)
 class Pass:
     """One pass of one process over one loader; `ended` is None where it was broken off."""
 
-    number: int
     began: float
     ended: float | None = None
     batches: list[Batch] = field(default_factory=list)
+
+    def holds(self, batch: Batch) -> bool:
+        """Tell whether a batch is of this pass."""
+        return any(each is batch for each in self.batches)
 
     @property
     def until(self) -> float:
@@ -68,19 +66,19 @@ class Loader:
         return sum(len(each.batches) for each in self.passes)
 
     def times(self) -> list[float]:
-        """Return what each batch takes once all is warm: not the first of all, not the incomplete last.
+        """Return what each batch takes once all is warm.
 
-        Workers prefetch, so that the few batches of a short pass are all there at once: in the long run none comes
-        faster than they make them.
+        Left out are the incomplete last of a pass, its first, which waits for workers to start and is followed by the
+        next at once where somebody reads one ahead, and the first steps of all. Workers prefetch, so that the
+        few batches of a short pass are all there at once: in the long run none comes faster than they make them.
         """
-        warm = [each for batch_pass in self.passes for each in batch_pass.batches if not each.is_last]
-        warm = [each for each in warm[1:] if each.worked is not None] or [
-            each for batch_pass in self.passes for each in batch_pass.batches if each.worked is not None
-        ]
-        if not self.workers:
-            return [each.seconds for each in warm if each.seconds is not None]
-        made = median(self.fetched) / self.workers if self.fetched else 0.0
-        return [max(each.worked, made) for each in warm if each.worked is not None]
+        every = [batch for each in self.passes for batch in each.batches if batch.worked is not None]
+        full = [batch for batch in every if not batch.is_last]
+        inner = [batch for batch in full if batch.index] or full[1:] or full or every
+        warm = [batch for batch in inner if not self.passes[0].holds(batch)] or inner[len(inner) > 2 :]
+        made = median(self.fetched) / self.workers if self.fetched and self.workers else 0.0
+        waited = [0.0 if self.workers else batch.waited for batch in warm]
+        return [max(made, wait + (batch.worked or 0.0)) for wait, batch in zip(waited, warm, strict=True)]
 
     def stall(self) -> float | None:
         """Return the part of a batch's time in which the program waits for it; None where that is not known."""
@@ -92,37 +90,41 @@ class Loader:
 
 
 def loaders_of(events: Sequence[Event]) -> dict[int, list[Loader]]:
-    """Return the loaders of each process that had one, by its id, in the order of their first passes."""
-    found: dict[int, dict[int, Loader]] = {}
+    """Return the loaders of each process that had one, by its id, in the order of their first passes.
+
+    A program that makes a new DataLoader for each epoch has one: those of one place and one length are taken together.
+    """
+    found: dict[int, dict[tuple[Any, ...], Loader]] = {}
+    numbers: dict[tuple[int, int], Loader] = {}
+    passes: dict[tuple[int, int, int], Pass] = {}
     for event in events:
-        of_process = found.setdefault(event["pid"], {})
-        if event["kind"] == "loader":
-            of_process[event["loader"]] = Loader(facts=event)
-        elif event["kind"] in ("pass", "batch", "pass-end") and event["loader"] in of_process:
-            _add(of_process[event["loader"]], event)
-    loaders = {pid: list(each.values()) for pid, each in found.items() if each}
+        pid, kind = event["pid"], event["kind"]
+        if kind == "loader":
+            alike = (str(event["place"]), *(event[name] for name in ("dataset", "length", "batch_size", "workers")))
+            loader = found.setdefault(pid, {}).setdefault(alike, Loader(facts=event))
+            numbers[pid, event["loader"]] = loader
+        elif kind == "pass" and (pid, event["loader"]) in numbers:
+            begun = passes[pid, event["loader"], event["number"]] = Pass(began=event["at"])
+            numbers[pid, event["loader"]].passes.append(begun)
+        elif kind in ("batch", "pass-end"):
+            number = event["pass" if kind == "batch" else "number"]
+            if one := passes.get((pid, event["loader"], number)):
+                _add(one, event)
+    loaders = {pid: list(each.values()) for pid, each in found.items()}
     for pid, each in loaders.items():
         _add_work(each, [event for event in events if event["kind"] == "saved" and event["pid"] == pid])
         _add_fetched(each, events, pid)
     return loaders
 
 
-def _add(loader: Loader, event: Event) -> None:
-    if event["kind"] == "pass":
-        loader.passes.append(Pass(number=event["number"], began=event["at"]))
-        return
-    of = event["pass"] if event["kind"] == "batch" else event["number"]
-    batch_pass = next((each for each in loader.passes if each.number == of), None)
-    if batch_pass is None:
-        return
-    if batch_pass.batches and batch_pass.batches[-1].worked is None:
-        last = batch_pass.batches[-1]
-        last.worked = event["asked"] - last.handed
+def _add(one: Pass, event: Event) -> None:
+    if one.batches and one.batches[-1].worked is None:
+        one.batches[-1].worked = event["asked"] - one.batches[-1].handed
     if event["kind"] == "pass-end":
-        batch_pass.ended = event["at"]
-        return
-    facts = {name: event[name] for name in ("asked", "waited", "index")}
-    batch_pass.batches.append(Batch(**facts, is_last=event["last"], handed=event["at"], facts=event))
+        one.ended = event["at"]
+    else:
+        facts = {name: event[name] for name in ("asked", "waited", "index")}
+        one.batches.append(Batch(**facts, is_last=event["last"], handed=event["at"], facts=event))
 
 
 def _add_work(loaders: Sequence[Loader], saves: Sequence[Event]) -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 # Each is moved by a salt: one whole number, and equal numbers mean equal behaviour. 0 leaves it as it is by nature.
-SOURCES = ("random", "numpy", "torch", "entropy", "hash", "names", "time", "memory", "threads")
+SOURCES = ("random", "numpy", "torch", "entropy", "hash", "names", "completion", "time", "memory", "threads")
 # Sources that are at rest only where they are given a salt; the others rest by themselves as long as nobody looks.
-_RESTLESS = ("random", "numpy", "torch", "entropy", "hash", "names")
+_RESTLESS = ("random", "numpy", "torch", "entropy", "hash", "names", "completion")
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_NUM_THREADS")
 _DAY = 86_400.0
 # How far another time of day lies ahead; an odd number, so that day, hour, minute and second are all others.
@@ -47,6 +47,7 @@ class World:
             "entropy": salts.get("entropy"),
             "generators": any(salts.get(name) for name in ("random", "numpy", "torch")),
             "listings": salts.get("names"),
+            "completion": salts.get("completion"),
             "clock": salts.get("time") or self.counted,
             "filled": salts.get("memory"),
             "uninitialised": self.watched,
@@ -62,6 +63,7 @@ class World:
             "entropy": {"salt": salts.get("entropy", 0), "watched": seen},
             "generators": {"salts": {name: salts.get(name, 0) for name in ("random", "numpy", "torch")}},
             "listings": {"salt": salts.get("names", 0), "watched": seen},
+            "completion": {"salt": salts.get("completion", 0), "watched": seen},
             "clock": {"begin": begin, "step": 0.001 if self.counted else 0.0, "watched": watched},
             "filled": {"byte": _BYTES.get(salts.get("memory", 0), 0)},
             "uninitialised": {"salt": salts.get("memory", 0)},

@@ -94,6 +94,23 @@ def rehearsed(request: pytest.FixtureRequest) -> Rehearsed:
 
 
 @pytest.fixture
+def questioned(request: pytest.FixtureRequest) -> Callable[..., Rehearsed]:
+    """Call `questioned("overfit")` for a run of the program of `rehearsal:` in which that is asked; see `learning`."""
+    from preflight.rehearsal.standard import question_run
+    from preflight.rehearsal.view import ViewRefused
+
+    context = request.config.stash[CONTEXT]
+
+    def run(*asked: str) -> Rehearsed:
+        try:
+            return question_run(context.config, context.scratch / "-".join(("rehearsal", *asked)), asked)
+        except ViewRefused as problem:
+            pytest.skip(f"{problem}; `in_place: true` under `rehearsal` lets the program write into the real folders")
+
+    return run
+
+
+@pytest.fixture
 def fresh(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """Call `fresh(function, *arguments)` to run it in a child whose random states are unlike any other's.
 

@@ -10,8 +10,10 @@ from types import ModuleType
 from typing import Any
 
 from preflight.rehearsal.inside import arrivals, places, wire
+from preflight.rehearsal.inside.standing import StandIn
 
 _MOST = 50
+_STOOD_IN_FOR = ("time", "time_ns", "localtime", "gmtime", "ctime", "strftime", "sleep")
 # What a counted clock may lag behind the real one: a program that waits for a time of day must come to an end.
 _LAG = 30.0
 
@@ -47,7 +49,7 @@ class _Clock:
 def install(settings: dict[str, Any]) -> None:
     """Take the place of the functions of `time`."""
     clock = _Clock(settings["begin"], settings["step"], watched=settings.get("watched", False))
-    real = {name: getattr(time, name) for name in ("localtime", "gmtime", "ctime", "strftime", "sleep")}
+    real = {name: getattr(time, name) for name in _STOOD_IN_FOR}
 
     def sleep(seconds: Any, /) -> None:
         real["sleep"](seconds)
@@ -62,12 +64,10 @@ def install(settings: dict[str, Any]) -> None:
 
         return ask
 
-    time.time = clock.now
-    time.time_ns = lambda: int(clock.now() * 1e9)
-    time.sleep = sleep
-    time.strftime = strftime
-    for name in ("localtime", "gmtime", "ctime"):
-        setattr(time, name, asking(name))
+    ours: dict[str, Any] = {name: asking(name) for name in ("localtime", "gmtime", "ctime")}
+    ours |= {"time": clock.now, "time_ns": lambda: int(clock.now() * 1e9), "sleep": sleep, "strftime": strftime}
+    for name, function in ours.items():
+        setattr(time, name, StandIn(function, real[name]))
     if clock.watched:
 
         def welcome(module: ModuleType) -> None:

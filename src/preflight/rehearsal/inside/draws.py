@@ -14,6 +14,7 @@ from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 from preflight.rehearsal.inside import arrivals, places, wire
+from preflight.rehearsal.inside.standing import StandIn
 
 _MOST = 50
 # Stepping through a long loop of the user's takes time; what is unseeded shows early.
@@ -103,7 +104,7 @@ def _hear_of_seeding(module: Any, names: tuple[str, ...], generator: _Generator)
             generator.is_seeded = True
             return real(*arguments, **more)
 
-        setattr(module, name, seeding)
+        setattr(module, name, StandIn(seeding, real))
 
 
 def _of_random(random: Any) -> Callable[[], object]:

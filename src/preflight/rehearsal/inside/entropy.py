@@ -11,6 +11,7 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from preflight.rehearsal.inside import arrivals, identity, places, wire
+from preflight.rehearsal.inside.standing import StandIn
 
 _MOST = 50
 
@@ -58,7 +59,7 @@ def install(settings: dict[str, Any]) -> None:
     """Have all entropy come from the salt."""
     identity.name()
     entropy = _Entropy(settings["salt"], watched=settings.get("watched", False))
-    os.urandom = entropy
+    os.urandom = StandIn(entropy, os.urandom)
     os.register_at_fork(after_in_child=entropy.restart)
 
     def welcome(module: ModuleType) -> None:
@@ -77,5 +78,5 @@ def _take_random(random: Any, entropy: _Entropy) -> None:
         original(self, int.from_bytes(entropy(32), "little") if a is None else a, version)
 
     random.Random.seed = seed
-    random._urandom = entropy  # noqa: SLF001
+    random._urandom = os.urandom  # noqa: SLF001
     random.seed = random._inst.seed  # noqa: SLF001

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 from preflight.rehearsal.inside import places, wire
+from preflight.rehearsal.inside.standing import StandIn
 
 _MOST = 200
 
@@ -80,9 +81,10 @@ def install(settings: dict[str, Any]) -> None:
         with real_scan(path) as entries:
             return _Entries(order.apply(list(entries), "os.scandir"))
 
-    for real, ours in ((real_list, listdir), (real_scan, scandir)):
+    list_names, scan = StandIn(listdir, real_list), StandIn(scandir, real_scan)
+    for real, ours in ((real_list, list_names), (real_scan, scan)):
         for supported in (os.supports_fd, os.supports_follow_symlinks, os.supports_dir_fd):
             if real in supported:
                 supported.add(ours)
-    os.listdir = listdir
-    os.scandir = scandir  # type: ignore[assignment]
+    os.listdir = list_names
+    os.scandir = scan

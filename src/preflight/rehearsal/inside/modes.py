@@ -6,17 +6,15 @@ called at `place`; `grad` whether gradients are on; `active` the class of the mo
 `trained` {loader, pass, whole}: the first optimizer step in a pass after a module ran in that mode.
 """
 
-import functools
 import sys
 from types import FrameType, ModuleType
 from typing import Any
 
-from preflight.rehearsal.inside import arrivals, loaders, places, wire
+from preflight.rehearsal.inside import arrivals, hooks, loaders, places, wire
 
 _seen: set[tuple[Any, ...]] = set()
 # The last mode of the outermost module in each pass.
 _last: dict[tuple[int, int], bool] = {}
-_hooks: list[Any] = []
 
 
 def install(_: dict[str, Any]) -> None:
@@ -26,34 +24,13 @@ def install(_: dict[str, Any]) -> None:
 
 def _watch(torch: ModuleType) -> None:
     layers = (torch.nn.modules.batchnorm._BatchNorm, torch.nn.modules.dropout._DropoutNd)  # noqa: SLF001
-    is_compiling = getattr(getattr(torch, "compiler", None), "is_compiling", lambda: False)
 
-    def before(module: Any, _: Any) -> None:
-        if not is_compiling() and isinstance(module, layers) and getattr(module, "p", True):
+    def before(module: Any) -> None:
+        if isinstance(module, layers) and getattr(module, "p", True):
             _look(torch, module)
 
-    _hooks.append(torch.nn.modules.module.register_module_forward_pre_hook(before))
-    # torch.optim hides the module of that name.
-    if register := getattr(sys.modules["torch.optim.optimizer"], "register_optimizer_step_post_hook", None):
-        _hooks.append(register(lambda *_: _stepped()))
-    _end_before(torch, "compile")
-
-
-def _end_before(torch: ModuleType, name: str) -> None:
-    """Take the hooks away once the program compiles: they would be compiled too."""
-    function = getattr(torch, name, None)
-    if function is None:
-        return
-
-    @functools.wraps(function)
-    def without_hooks(*arguments: Any, **named: Any) -> Any:
-        if _hooks:
-            wire.tell("unable", feature="modes", why="the program compiles its model")
-        while _hooks:
-            _hooks.pop().remove()
-        return function(*arguments, **named)
-
-    setattr(torch, name, without_hooks)
+    hooks.before_forward(torch, before)
+    hooks.around_step(torch, "post", _stepped)
 
 
 def _look(torch: ModuleType, module: Any) -> None:
@@ -62,26 +39,23 @@ def _look(torch: ModuleType, module: Any) -> None:
     key = (batch["loader"], batch["pass"], module.training, torch.is_grad_enabled(), type(module))
     if key in _seen and batch["index"] > 0:
         return
-    try:
-        model, place = _outermost(torch, sys._getframe(2))  # noqa: SLF001
-        model = module if model is None else model
-        _last[key[:2]] = model.training
-        if (*key, model.training) in _seen:
-            return
-        _seen.update({key, (*key, model.training)})
-        wire.tell(
-            "mode",
-            loader=key[0],
-            **{"pass": key[1]},
-            training=key[2],
-            grad=key[3],
-            whole=model.training,
-            active=type(module).__name__,
-            model=type(model).__name__,
-            place=place,
-        )
-    except Exception as problem:  # noqa: BLE001 - a program must not die of being watched
-        wire.tell("unable", feature="modes", why=f"{type(problem).__name__}: {problem}")
+    model, place = _outermost(torch, sys._getframe(2))  # noqa: SLF001
+    model = module if model is None else model
+    _last[key[:2]] = model.training
+    if (*key, model.training) in _seen:
+        return
+    _seen.update({key, (*key, model.training)})
+    wire.tell(
+        "mode",
+        loader=key[0],
+        **{"pass": key[1]},
+        training=key[2],
+        grad=key[3],
+        whole=model.training,
+        active=type(module).__name__,
+        model=type(model).__name__,
+        place=place,
+    )
 
 
 def _outermost(torch: ModuleType, frame: FrameType | None) -> tuple[Any, places.Place]:
@@ -103,7 +77,7 @@ def _is_call(torch: ModuleType, frame: FrameType) -> bool:
     return frame.f_code.co_name.endswith("_call_impl") and frame.f_code.co_filename == torch.nn.modules.module.__file__
 
 
-def _stepped() -> None:
+def _stepped(_: Any) -> None:
     if (batch := loaders.current()) is None:
         return
     key = (batch["loader"], batch["pass"])

@@ -6,13 +6,12 @@ import json
 import os
 import signal
 import sys
-from typing import IO
 
 from preflight.rehearsal.inside import wire
 
 # On this signal a process writes the stack of each thread beside its events, and goes on; `keeper` sends it.
 _TELL_STACK = signal.SIGRTMAX - 2 if hasattr(signal, "SIGRTMAX") else None
-_stacks: list[IO[bytes]] = []
+_stack = -1
 
 
 def start(file: str) -> None:
@@ -41,7 +40,10 @@ def _begin_fork() -> None:
 
 
 def _offer_stack() -> None:
-    if _TELL_STACK is not None:
-        # Kept open for good: the handler knows it by its number only.
-        _stacks[:] = [open(wire.path() + ".stack", "wb", buffering=0)]  # noqa: SIM115
-        faulthandler.register(_TELL_STACK, file=_stacks[0], all_threads=True)
+    global _stack
+    if _TELL_STACK is None:
+        return
+    former, _stack = _stack, os.open(wire.path() + ".stack", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    faulthandler.register(_TELL_STACK, file=_stack, all_threads=True)
+    if former >= 0:
+        os.close(former)

@@ -5,10 +5,11 @@ are not under judgement meet this: compilers (numba, TorchScript) do not know th
 `empty`.
 """
 
-from types import ModuleType
+from types import BuiltinFunctionType, ModuleType
 from typing import Any
 
 from preflight.rehearsal.inside import arrivals, places, wire
+from preflight.rehearsal.inside.standing import StandIn
 
 _MOST = 50
 _LARGEST = 256 * 1024 * 1024
@@ -43,7 +44,7 @@ def _filling(real: Any, name: str, salt: int) -> Any:
         _fill(made, salt)
         return made
 
-    return empty
+    return StandIn(empty, real) if isinstance(real, BuiltinFunctionType) else empty
 
 
 def _fill(made: Any, salt: int) -> None:
