@@ -30,8 +30,9 @@ def run(name):
         runpy.run_path(f"programs/{name}.py", run_name="__main__")
         code = 0
     except SystemExit as leaving:
-        code = leaving.code or 0
+        code = leaving.code if isinstance(leaving.code, int) else bool(leaving.code)
     except BaseException as problem:
+        sys.last_value = problem
         sys.excepthook(type(problem), problem, problem.__traceback__)
         code = 1
     atexit._run_exitfuncs()
