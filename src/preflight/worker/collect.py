@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # The seconds that a run of the program takes beside the program's own.
 _START_AND_END = 5.0
+# The program and what goes on from it, and both once more where it wanted all of its data.
+_STANDARD_RUNS = 4
 
 
 @dataclass(slots=True)
@@ -258,16 +260,17 @@ class CheckPlugin:
             line=function.__code__.co_firstlineno,
             tags=terms.tags,
             asked=bool(terms.when) and configuration.asked(config, terms.when),
-            deadline=getattr(entry, "deadline", None) or terms.timeout or _deadline(terms, config),
+            deadline=getattr(entry, "deadline", None) or terms.timeout or self._deadline(item, terms),
             needs=() if _is_idle(terms, config.root) else terms.needs,
         )
 
-
-def _deadline(terms: Terms, config: Config) -> float:
-    """Return the seconds of a check: its section's own, or the common ones and those of the runs that it makes."""
-    section = getattr(config, terms.when.partition(".")[0], None)
-    runs = terms.runs * ((config.rehearsal or Rehearsal()).time + _START_AND_END)
-    return getattr(section, "deadline", None) or config.deadline + runs
+    def _deadline(self, item: Any, terms: Terms) -> float:
+        """Return the seconds of a check: its section's own, or the common ones and those of the runs it waits for."""
+        config = self._context.config
+        section = getattr(config, terms.when.partition(".")[0], None)
+        runs = max(terms.runs, _STANDARD_RUNS if "rehearsed" in item.fixturenames else 0)
+        each = (config.rehearsal or Rehearsal()).time + _START_AND_END
+        return getattr(section, "deadline", None) or config.deadline + runs * each
 
 
 def family_of(path: Path) -> str:
