@@ -31,6 +31,53 @@ def check_program_comes_to_its_end(config: Config, rehearsed: Rehearsed) -> Iter
         rehearsal.not-shortened       its passes over the data could not be cut short; it lived for the time it had
         rehearsal.unended             it was still at work when its time was up
         rehearsal.ran                 it came to its end, and where its writes went
+
+    Where what it fails of is known, the finding has a name of its own:
+
+        rehearsal.last-batch-of-one   the last batch holds one sample, which BatchNorm refuses
+        rehearsal.last-batch-size     the last batch is smaller than what the program expects
+        rehearsal.unequal-samples     samples of unequal shape are to be one batch
+        rehearsal.label-range         a label is beyond the classes of the model
+        rehearsal.index-range         an index is beyond the rows of a table
+        rehearsal.shape               a layer is given values of another shape
+        rehearsal.dtype               two dtypes meet in one operation
+        rehearsal.devices             tensors of two devices meet in one operation
+        rehearsal.empty-data          the dataset is empty
+        rehearsal.too-few             a metric has too few samples; in the rehearsal, perhaps not in the run
+        rehearsal.not-finite          a NaN reaches where it cannot be used
+        rehearsal.no-pad-token        the tokenizer has no pad token
+        rehearsal.no-padding          texts of unequal length are not padded
+        rehearsal.no-graph            the loss depends on no parameter
+        rehearsal.graph-twice         backward goes through one graph twice
+        rehearsal.in-place            a tensor that backward needs was changed
+        rehearsal.needs-detach        a tensor with a gradient is made into an array
+        rehearsal.unused-parameters   parameters of DistributedDataParallel get no gradient
+        rehearsal.deterministic       an operation has no deterministic version
+        rehearsal.unpicklable         an object cannot be pickled: in a save, or on the way to a worker
+        rehearsal.no-main-guard       spawned workers start the program again
+        rehearsal.cuda-fork           CUDA is used in a forked worker
+        rehearsal.no-cuda             there is no GPU that torch can use
+        rehearsal.gpu-memory          the GPU is out of memory
+        rehearsal.memory              the program is out of memory
+        rehearsal.shared-memory       the workers are out of shared memory
+        rehearsal.open-files          too many files are open
+        rehearsal.disk-full           the disk is full
+        rehearsal.weights-only        torch.load refuses what the checkpoint holds
+        rehearsal.state-prefix        the names in a checkpoint have a prefix that the model's have not
+        rehearsal.state-mismatch      a checkpoint does not fit the model or the optimizer
+        rehearsal.cuda-checkpoint     a checkpoint of a GPU is loaded where there is none
+        rehearsal.numpy-objects       a .npy file holds Python objects
+        rehearsal.shared-tensors      safetensors cannot save one tensor under two names
+        rehearsal.not-json            JSON has no such value
+        rehearsal.closed-file         a file is written to that was closed before
+        rehearsal.no-display          a window or a plot needs a display
+        rehearsal.no-folder           the folder that is saved into is not there
+        rehearsal.missing-file        a file is not there
+        rehearsal.missing-module      a module is not there
+        rehearsal.no-permission       a file may not be read or written
+        rehearsal.address-in-use      the port is in use
+        rehearsal.asks-input          the program asks for input
+        rehearsal.usage               its command line is wrong
     """
     section = config.rehearsal or Rehearsal()
     yield from ending_of(config, rehearsed, section.command)
@@ -53,7 +100,7 @@ def check_model_is_in_the_right_mode(rehearsed: Rehearsed) -> Iterator[Finding]:
     yield from wrong_modes(rehearsed)
 
 
-@check(when="rehearsal", runs=2)
+@check(when="rehearsal")
 def check_workers_draw_their_own_numbers(config: Config, rehearsed: Rehearsed) -> Iterator[Finding]:
     """The workers of a DataLoader draw other random numbers than each other, and others in each epoch.
 

@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from preflight.causes import batches, rehearsals
+from preflight.causes.known import KNOWN
 from preflight.causes.rehearsals import why
 from preflight.rehearsal.program import Rehearsed
 
@@ -363,3 +366,39 @@ def test_mended_it_fails_of_nothing(name: str, runs: dict[str, Rehearsed]) -> No
     done = runs[f"{name}_mended"]
     assert done.code == 0, done.output
     assert why(done) is None
+
+
+def test_every_name_has_its_line_on_the_page() -> None:
+    page = (Path(__file__).parents[2] / "preflight_checks" / "check_rehearsal.py").read_text()
+    sources = [Path(module.__file__ or "").read_text() for module in (rehearsals, batches)]
+    names = {known.name for known in KNOWN}.union(*(re.findall(r'"name": "([a-z-]+)"', text) for text in sources))
+    assert {name for name in names if f" rehearsal.{name}  " not in page} == set()
+
+
+def said_of(problem: Exception) -> list[str]:
+    text = f"{type(problem).__name__}: {problem}"
+    return [said["name"] for known in KNOWN if (said := known.said_of(text))]
+
+
+def test_a_tokenizer_without_a_pad_token() -> None:
+    transformers, tokenizers = pytest.importorskip("transformers"), pytest.importorskip("tokenizers")
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[UNK]": 0, "a": 1, "b": 2}, unk_token="[UNK]"))
+    words.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=words, eos_token="[UNK]")
+    with pytest.raises(ValueError, match="padding") as raised:
+        tokenizer(["a", "a b"], padding=True)
+    assert said_of(raised.value) == ["no-pad-token"]
+    tokenizer.pad_token = tokenizer.eos_token
+    assert len(tokenizer(["a", "a b"], padding=True)["input_ids"][0]) == 2
+
+
+def test_cublas_without_its_workspace() -> None:
+    # As torch words it (aten/src/ATen/Context.cpp): no machine here has cuBLAS.
+    problem = RuntimeError(
+        "Deterministic behavior was enabled with either `torch.use_deterministic_algorithms(True)` or "
+        "`at::Context::setDeterministicAlgorithms(true)`, but this operation is not deterministic because it uses CuBLAS "
+        "and you have CUDA >= 10.2. To enable deterministic behavior in this case, you must set an environment variable "
+        "before running your PyTorch application: CUBLAS_WORKSPACE_CONFIG=:4096:8 or CUBLAS_WORKSPACE_CONFIG=:16:8. "
+        "For more information, go to https://docs.nvidia.com/cuda/cublas/index.html#results-reproducibility"
+    )
+    assert said_of(problem) == ["deterministic"]
