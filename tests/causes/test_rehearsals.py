@@ -396,9 +396,9 @@ def test_cublas_without_its_workspace() -> None:
     # As torch words it (aten/src/ATen/Context.cpp): no machine here has cuBLAS.
     problem = RuntimeError(
         "Deterministic behavior was enabled with either `torch.use_deterministic_algorithms(True)` or "
-        "`at::Context::setDeterministicAlgorithms(true)`, but this operation is not deterministic because it uses CuBLAS "
-        "and you have CUDA >= 10.2. To enable deterministic behavior in this case, you must set an environment variable "
-        "before running your PyTorch application: CUBLAS_WORKSPACE_CONFIG=:4096:8 or CUBLAS_WORKSPACE_CONFIG=:16:8. "
-        "For more information, go to https://docs.nvidia.com/cuda/cublas/index.html#results-reproducibility"
+        "`at::Context::setDeterministicAlgorithms(true)`, but this operation is not deterministic because it "
+        "uses CuBLAS and you have CUDA >= 10.2. To enable deterministic behavior in this case, you must set an "
+        "environment variable before running your PyTorch application: CUBLAS_WORKSPACE_CONFIG=:4096:8 or "
+        "CUBLAS_WORKSPACE_CONFIG=:16:8."
     )
     assert said_of(problem) == ["deterministic"]
