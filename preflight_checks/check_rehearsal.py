@@ -84,7 +84,7 @@ def check_program_comes_to_its_end(config: Config, rehearsed: Rehearsed) -> Iter
     if rehearsed.resumed:
         yield from ending_of(config, rehearsed.resumed, section.resume)
     if rehearsed.code == 0:
-        yield came_through(rehearsed, section.command)
+        yield came_through(rehearsed, section.command, section.resume)
 
 
 @check(when="rehearsal")

@@ -95,7 +95,7 @@ def runs(rehearse_all: Callable[..., dict[str, Rehearsed]]) -> dict[str, Rehears
     ("name", "id", "words", "line"),
     [
         ("no_eval", "evaluated-in-training", "Reader is evaluated in training mode: BatchNorm1d", "argmax"),
-        ("no_train", "trained-in-evaluation", "Reader stays in eval mode where it is trained, from pass 2", "backward"),
+        ("no_train", "trained-in-evaluation", "Reader stays in eval mode where it is trained from pass 2", "backward"),
     ],
 )
 def test_a_wrong_mode_is_named(name: str, id: str, words: str, line: str, runs: dict[str, Rehearsed]) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
+from preflight.causes import learning
+from preflight.causes.modes import wrong_modes
 from preflight.causes.rehearsals import why
 from preflight.rehearsal.program import Rehearsed
 
@@ -130,5 +132,9 @@ def test_the_evaluation_of_a_trainer_is_reached(rehearse_one: Callable[..., Rehe
 def test_a_trainer_that_evaluates_rightly_fails_of_nothing(rehearse_one: Callable[..., Rehearsed]) -> None:
     pytest.importorskip("transformers")
     pytest.importorskip("accelerate")
-    done = rehearse_one(TRAINER.format(chosen=".argmax(-1)"), *FEATURES, "frameworks")
+    done = rehearse_one(TRAINER.format(chosen=".argmax(-1)"), *FEATURES, "frameworks", "modes", "learning")
     assert done.code == 0, done.output
+    assert not done.of("unable")
+    assert done.of("loss")
+    judges = (learning.not_finite, learning.without_gradient, learning.one_class, learning.far_from_chance)
+    assert not [found for judge in (wrong_modes, *judges) for found in judge(done)]

@@ -201,6 +201,12 @@ open(folder + "/last.pt", "w").write("state")
         standard_run(configuration.load(tmp_path / "foo.yaml", root=tmp_path), tmp_path / "scratch-3")
 
 
+def test_what_runs_elsewhere_is_not_started(tmp_path: Path) -> None:
+    """Neither a scheduler's tasks nor those of another machine see the view."""
+    with pytest.raises(ViewRefused, match="srun starts the program where no view is"):
+        rehearsed(tmp_path, "srun --ntasks 4 python train.py")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted(tmp_path: Path, nothing_left: Callable[[], list[str]], number: int) -> None:
     """The program, what it started and what it wrote go at once."""

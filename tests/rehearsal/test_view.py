@@ -153,6 +153,22 @@ except OSError as problem: print(problem.strerror)
     assert {Path(each["path"]).name for each in facts["written"]} == {"images", "new"}
 
 
+def test_a_file_system_of_its_own_kind(folder: Path, in_world: Callable[..., Any], misbehaving: Any) -> None:
+    """What is served by a process (FUSE) is read and written as any other; where it does not answer it is left out."""
+    server, point = folder / "server", folder / "project" / "data"
+    for each in (server, point):
+        each.mkdir()
+    (server / "images").write_text("17")
+    program = "import os; print(open('data/images').read()); open('data/images', 'a').write('18')"
+    [facts] = in_world(misbehaving(server, point), in_view, str(folder), program)
+    assert (facts["output"], facts["sealed"]) == ("17\n", [])
+    assert [(each["path"], each["bytes"], each["new"]) for each in facts["written"]] == [(f"{point}/images", 4, False)]
+    assert (server / "images").read_text() == "17"
+    hangs = misbehaving(server, point, "readdir:*:HANG", "opendir:*:HANG")
+    [facts] = in_world(hangs, in_view, str(folder), "print(1)")
+    assert (facts["output"], facts["sealed"]) == ("1\n", [(str(point), "it does not answer")])
+
+
 def test_runs_in_one_view_see_each_other(folder: Path, in_world: Callable[..., Any]) -> None:
     project = folder / "project"
     write = "import os; open('last.pt', 'w').write('state'); os.remove('old.pt')"

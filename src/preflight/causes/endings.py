@@ -42,8 +42,8 @@ def ending_of(config: Config, done: Rehearsed, command: str) -> Iterator[Finding
         yield _leaves(done, name, at)
 
 
-def came_through(done: Rehearsed, command: str) -> Finding:
-    """Return what is told of a run that came to its end."""
+def came_through(done: Rehearsed, command: str, resume: str) -> Finding:
+    """Return what is told of a run that came to its end, and of the command that goes on from it."""
     batches = done.of("batch")
     seen = f" over {counted(len(batches), 'batch', 'batches')} of {counted(len(done.of('pass')), 'pass', 'passes')}"
     where = {
@@ -51,8 +51,10 @@ def came_through(done: Rehearsed, command: str) -> Finding:
         Way.PATHS: "scratch in place of the config's output paths",
         Way.IN_PLACE: "the real folders",
     }[done.way]
+    resumed = f"; `{resume}` goes on from them" if done.resumed and done.resumed.code == 0 else ""
+    ended = f"`{command}` comes to its end in {done.seconds:.1f} s{seen if batches else ''}"
     return info(
-        f"`{command}` comes to its end in {done.seconds:.1f} s{seen if batches else ''}; its writes went to {where}",
+        f"{ended}; its writes went to {where}{resumed}",
         id="rehearsal.ran",
         evidence={"no view": done.refused} if done.refused else {},
     )

@@ -56,7 +56,7 @@ KNOWN = (
     Known(
         "weights-only",
         r"Weights only load failed.*?(?:GLOBAL )?(?P<object>[\w.]+) was not an allowed global",
-        "the checkpoint holds a {object}, which torch.load refuses: weights_only is True by default",
+        "the checkpoint holds {object}, which torch.load refuses: weights_only is True by default",
         "what was saved is more than tensors, and since torch 2.6 only what is allowed by name is loaded",
         "Save plain values in its place, load with weights_only=False where the file is to be trusted, or allow the "
         "type:\n"
@@ -296,6 +296,21 @@ KNOWN = (
         "the dataset is empty",
         "nothing was found where its samples are looked for",
         "Correct the path or the filter that it is made with",
+    ),
+    Known(
+        "not-a-batch",
+        r"batch must contain tensors, numpy arrays, numbers, dicts or lists; found <class '(?P<kind>[\w.]+)'>",
+        "a sample holds a {kind}, of which the default collate_fn makes no batch",
+        "`__getitem__` returns it, or returns nothing at all (NoneType)",
+        "Return tensors, arrays or numbers from the dataset, or collate them in a function of your own:\n"
+        "    DataLoader(..., collate_fn=collate)",
+    ),
+    Known(
+        "dtype",
+        r"expected target dtype to be Long or Byte, but got (?P<found>\w+)",
+        "the labels of a cross entropy are {found}, and class numbers are whole",
+        "the labels were read as numbers with a fraction",
+        "Convert them where they are read:\n    labels.long()",
     ),
     Known(
         "dtype",

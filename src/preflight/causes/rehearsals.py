@@ -108,7 +108,7 @@ def _unpicklable(failure: Failure) -> Said | None:
         return None
     if not (found := _PICKLE.search(failure.text)):
         return None
-    what = (found["object"] or found["other"] or "").removeprefix("local object ").strip()
+    what = re.sub(r" at 0x[0-9a-f]+|'", "", found["object"] or found["other"] or "").strip()
     common = {"name": "unpicklable"}
     if failure.is_in("multiprocessing/popen_spawn", "multiprocessing/popen_forkserver", "multiprocessing/queues"):
         return common | {
@@ -134,12 +134,15 @@ def _missing(failure: Failure) -> Said | None:
     if kind == "ModuleNotFoundError" and (found := re.search(r"No module named '([\w.]+)'", failure.text)):
         from preflight.system.packages import distribution_name, install_command
 
-        command = install_command([distribution_name(found[1])], "pip")
+        is_late = failure.place.get("function", "<module>") != "<module>"
         return {
             "name": "missing-module",
-            "message": f"{found[1]} is not installed, and the program imports it while it runs",
-            "cause": "the import stands inside of a function, so nothing asks for it before",
-            "fix": f"Install it:\n    {command}",
+            "message": f"{found[1]} is not installed, and the program imports it"
+            + (" while it runs" if is_late else ""),
+            "cause": "the import stands inside of a function, so nothing asks for it before"
+            if is_late
+            else f"nothing in {sys.prefix} provides it",
+            "fix": f"Install it:\n    {install_command([distribution_name(found[1])], 'pip')}",
         }
     if kind == "FileNotFoundError" and (found := re.search(r"No such file or directory: '(.+?)'", failure.text)):
         folder = os.path.dirname(found[1])
@@ -147,7 +150,7 @@ def _missing(failure: Failure) -> Said | None:
             "name": "missing-file",
             "message": f"{found[1]} is not there, and the program opens it",
             "cause": f"its folder {folder} is not there either, and nothing makes it"
-            if folder and not os.path.isdir(folder)
+            if os.path.isabs(folder) and not os.path.isdir(folder)
             else "nothing of that name lies there; a relative path starts from the folder that the job starts in",
             "fix": "Put it there, correct the path, or make its folder before it is written:\n"
             "    os.makedirs(os.path.dirname(path), exist_ok=True)",

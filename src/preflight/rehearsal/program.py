@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -28,6 +29,8 @@ _KEPT = 512 * 1024
 # Beyond its time the program's stacks are asked for and its processes killed; a keeper that is silent after so many
 # seconds more is killed itself.
 _PATIENCE = 15.0
+# Seconds within which a view is made; it takes some milliseconds.
+_START = 20.0
 # Programs of many workers stay far below this, for each processor.
 _MOST_PROCESSES, _PER_PROCESSOR = 512, 32
 
@@ -109,7 +112,7 @@ def rehearse(command: Command, orders: Orders, *, seconds: float, view: View | N
     """
     orders.answers.mkdir(parents=True, exist_ok=True)
     environment = orders.environment(command.environment())
-    plain = {
+    plain: dict[str, Any] = {
         "words": command.words,
         "folder": str(orders.root),
         "seconds": seconds,
@@ -119,6 +122,7 @@ def rehearse(command: Command, orders: Orders, *, seconds: float, view: View | N
         "view": view and view.specification([orders.answers]),
         "floor": view.floor() if view else 0,
     }
+    hanging = plain["view"]["hanging"] if plain["view"] else []
     refused = ""
     # Where /proc cannot be mounted anew, as in many containers, the program lives without a namespace of ids.
     for alone in (True, False) if view else (False,):
@@ -127,7 +131,10 @@ def rehearse(command: Command, orders: Orders, *, seconds: float, view: View | N
         refused = told.get("unable", "")
         if not refused:
             done = _rehearsed(orders, told, output, time.monotonic() - began)
-            return replace(done, way=Way.VIEW if view else Way.IN_PLACE, starved=oom_kills() - starved)
+            if view and "layers" not in told:
+                raise ViewRefused(f"the view is not there after {_START:.0f} s: a file system does not answer")
+            sealed = [*done.sealed, *((point, "it does not answer") for point in hanging)]
+            return replace(done, sealed=sealed, way=Way.VIEW if view else Way.IN_PLACE, starved=oom_kills() - starved)
     raise ViewRefused(refused)
 
 
@@ -156,14 +163,17 @@ def _keep(specification: Mapping[str, Any], environment: Mapping[str, str], seco
         os.close(source)
         os.close(reporting)
     try:
-        return _listen(process, report, seconds)
+        return _listen(process, report, seconds, is_covered=bool(specification["view"]))
     finally:
         kill_group(process.pid)
-        process.wait()
+        with suppress(subprocess.TimeoutExpired):  # one that the kernel does not let go of is left behind
+            process.wait(5)
         os.close(report)
 
 
-def _listen(process: subprocess.Popen[bytes], report: int, seconds: float) -> tuple[Tail, dict[str, Any]]:
+def _listen(
+    process: subprocess.Popen[bytes], report: int, seconds: float, *, is_covered: bool
+) -> tuple[Tail, dict[str, Any]]:
     """Read what comes until the keeper has ended, or is silent for longer than it may be."""
     assert process.stdout is not None
     output, said = Tail(_KEPT), b""
@@ -172,7 +182,8 @@ def _listen(process: subprocess.Popen[bytes], report: int, seconds: float) -> tu
         for each in (stream, report):
             os.set_blocking(each if isinstance(each, int) else each.fileno(), False)
             selector.register(each, selectors.EVENT_READ)
-        while report in selector.get_map() and time.monotonic() < until:
+        started = time.monotonic() + (_START if is_covered else seconds)
+        while report in selector.get_map() and time.monotonic() < (until if said else min(until, started)):
             for key, _ in selector.select(0.5):
                 data = os.read(key.fd, 1 << 18)
                 if not data:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,6 +25,8 @@ FEATURES = ("offline", "failures", "loaders", "meters", "modes", "streams", "lea
 # What only a view answers, and no real folder of the user's: a copy of what belongs to somebody else, a move between
 # two layers.
 _LIMITS = ("Value too large for defined data type", "Invalid cross-device link")
+# What starts a program outside of its own processes, on this machine or another.
+_ELSEWHERE = {"srun", "sbatch", "salloc", "qsub", "bsub", "flux", "ssh", "docker", "podman", "kubectl", "sky"}
 
 
 def question_run(config: Config, folder: Path, asked: Sequence[str]) -> Rehearsed:
@@ -100,6 +103,8 @@ def _confirmed(config: Config, command: Command, orders: Orders, places: list[Pa
 
 
 def _run_and_resume(config: Config, command: Command, orders: Orders, view: View | None) -> Rehearsed:
+    if view is not None and os.path.basename(command.words[0]) in _ELSEWHERE:
+        raise ViewRefused(f"{command.words[0]} starts the program where no view is: name the program itself")
     section, folder = config.rehearsal or Rehearsal(), orders.answers
     folder.mkdir()
     done = _trusted(rehearse(command, orders.at(folder / "answers"), seconds=section.time, view=view))
@@ -120,7 +125,7 @@ def _trusted(done: Rehearsed) -> Rehearsed:
         for words in _LIMITS:
             if words in done.output:
                 raise ViewRefused(f"a layer over the user's folders cannot do what the program does: {words.lower()}")
-        if done.sealed and "Read-only file system" in done.output:
-            point, why = done.sealed[0]
-            raise ViewRefused(f"{point} cannot be covered by a layer: {why}")
+        for point, why in done.sealed:
+            if "Read-only file system" in done.output or point in done.output:
+                raise ViewRefused(f"no layer can cover {point}: {why}")
     return done

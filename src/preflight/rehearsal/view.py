@@ -15,12 +15,15 @@ from typing import Any
 
 from preflight.system import disk
 from preflight.system.limits import SHARED_MEMORY
+from preflight.system.watched import NoAnswer, watched
 
 # Of the kernel, of devices, of daemons that listen on sockets there: what a program writes to these is no file of its
 # user's.
 _PASSED = {"autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs", "efivarfs"}
 _PASSED |= {"fuse.lxcfs", "fuse.portal", "fusectl", "hugetlbfs", "mqueue", "nsfs", "proc", "pstore", "ramfs"}
 _PASSED |= {"rpc_pipefs", "securityfs", "selinuxfs", "squashfs", "sysfs", "tracefs"}
+# Seconds within which a network file system has to answer.
+_PATIENCE = 2.0
 _SERVICES = ("/run", "/var/run", "/dev", "/sys")
 # How many folders below a place are looked at, and how many of them may have a layer of their own.
 _WALKED, _MOST_LAYERS = 1000, 64
@@ -43,12 +46,16 @@ class Written:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Covering:
-    """How one mount appears in the view: `bind` as it is, `cover` under a layer, `memory` as memory of its own."""
+    """How one mount appears in the view: `bind` as it is, `cover` under a layer, `memory` as memory of its own.
+
+    `size` is that of the memory in bytes; `is_remote` tells a file system that may not answer.
+    """
 
     point: str
     how: str
     flags: Sequence[str] = ()
     size: int = 0
+    is_remote: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +71,18 @@ class View:
     places: Sequence[Path] = ()
 
     def specification(self, keep: Sequence[Path]) -> dict[str, Any]:
-        """Return what the keeper is to make; `keep` are folders that stay real."""
-        covered = {each.point: each for each in coverings(disk.mounts())}
+        """Return what the keeper is to make; `keep` are folders that stay real.
+
+        `hanging` in it are the mounts that do not answer: the view is made without them.
+        """
+        found = coverings(disk.mounts())
+        hanging = [each.point for each in found if each.is_remote and not _answers(each.point)]
+        covered = {each.point: each for each in found if each.point not in hanging}
         if os.geteuid() != 0:
             covered |= {point: Covering(point=point, how="cover") for point in foreign(self.places)} | covered
         mounts = [asdict(each) for _, each in sorted(covered.items())]
-        return {"folder": str(self.folder), "mounts": mounts, "files": dict(self.files), "keep": [*map(str, keep)]}
+        places = {"folder": str(self.folder), "keep": [*map(str, keep)], "hanging": hanging}
+        return {**places, "mounts": mounts, "files": dict(self.files)}
 
     def floor(self) -> int:
         """Return the free bytes below which a run is ended; raises ViewRefused where there are no more already."""
@@ -112,8 +125,19 @@ def coverings(mounts: Sequence[disk.Mount]) -> list[Covering]:
             continue
         flags = [name for name in ("nosuid", "nodev", "noexec") if name in mount.options]
         size = disk.room_of(SHARED_MEMORY).free if how == "memory" else 0
-        found.append(Covering(point=point, how=how, flags=flags, size=size))
+        is_remote = mount.type in disk.NETWORK or (mount.type.startswith("fuse") and mount.type not in _PASSED)
+        found.append(Covering(point=point, how=how, flags=flags, size=size, is_remote=is_remote))
     return found
+
+
+def _answers(point: str) -> bool:
+    try:
+        watched(lambda: next(os.scandir(point), None) is None, 2 * _PATIENCE)
+    except NoAnswer:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def foreign(places: Sequence[Path]) -> list[str]:

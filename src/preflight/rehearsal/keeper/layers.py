@@ -34,18 +34,26 @@ class Layers:
         """Put the mounts together below `root`; `keep` are folders that stay what they are."""
         points = {each["point"] for each in mounts}
         for each in mounts:
-            point, flags = each["point"], sum(FLAGS[name] for name in each["flags"])
-            target = self.at(point)
-            if point != "/" and not os.path.lexists(target):
-                continue  # below a mount that hides it
-            if each["how"] == "bind":
-                mount(point, target, flags=calls.BIND | calls.RECURSIVE)
-            elif each["how"] == "memory":
-                self._memory(point, each["size"])
-            else:
-                self.cover(point, points, flags)
+            point = each["point"]
+            if point != "/" and not os.path.lexists(self.at(point)):
+                continue  # below a mount that hides it, or a folder that this user cannot enter
+            try:
+                self._show(each, points)
+            except OSError as problem:
+                if point == "/":
+                    raise
+                self.sealed.append((point, problem.strerror or ""))
         for folder in keep:
             mount(folder, self.at(folder), flags=calls.BIND | calls.RECURSIVE)
+
+    def _show(self, each: dict[str, Any], points: set[str]) -> None:
+        point = each["point"]
+        if each["how"] == "bind":
+            mount(point, self.at(point), flags=calls.BIND | calls.RECURSIVE)
+        elif each["how"] == "memory":
+            self._memory(point, each["size"])
+        else:
+            self.cover(point, points, sum(FLAGS[name] for name in each["flags"]))
 
     def at(self, path: str) -> str:
         """Return where a path of the program's is while the view is being made."""
@@ -116,8 +124,10 @@ class Layers:
         for entry in sorted(os.scandir(point), key=lambda entry: entry.name):
             try:
                 self._place(entry, os.path.join(copy, entry.name), points, flags, is_new)
-            except PermissionError:
-                continue
+            except (FileNotFoundError, PermissionError):
+                continue  # it has gone meanwhile, or is not this user's to enter
+            except OSError as problem:
+                self.sealed.append((entry.path, problem.strerror or ""))
         if is_new:
             self._imitate(point, copy)
         self.layers.append((copy, point))

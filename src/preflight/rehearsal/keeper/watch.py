@@ -49,6 +49,9 @@ class Watch:
             return "time"
         if self._is_full(1):
             return "full"
+        # Soon, where that is cheap: what grows without end makes the whole machine slow.
+        if self.processes.alone and len(self.processes.all()) > self.specification["processes"]:
+            return "processes"
         if now < self.looked + 0.5:
             return ""
         ticks, self.looked, before = self.processes.ticks(), now, self.ticks
