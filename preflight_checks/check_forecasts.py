@@ -1,5 +1,6 @@
 """Forecasts: whether the real run has the time, memory and disk that it will take, by what its rehearsal took."""
 
+import errno
 import os
 import time
 from collections import defaultdict
@@ -14,6 +15,7 @@ from preflight.rehearsal import forecasts
 from preflight.rehearsal.forecasts import Duration, Growth
 from preflight.rehearsal.program import Rehearsed
 from preflight.system import disk, limits
+from preflight.system.trials import try_to_reserve
 
 # A run that waits for its data is worth a word where a fifth of at least ten minutes is lost.
 STALLED, LONG_ENOUGH = 0.2, 600.0
@@ -47,7 +49,7 @@ def check_real_run_has_what_it_takes(config: Config, rehearsed: Rehearsed) -> It
         _time(config, whole, where),
         _memory(config, rehearsed, where),
         _card(rehearsed, where),
-        _disk(rehearsed, where),
+        _disk(config, rehearsed, where),
         _files(rehearsed, where),
         _stalls(rehearsed, whole, where),
         _run(rehearsed, whole, where),
@@ -145,7 +147,7 @@ def _card(rehearsed: Rehearsed, where: dict[str, Any]) -> Iterator[Finding]:
             )
 
 
-def _disk(rehearsed: Rehearsed, where: dict[str, Any]) -> Iterator[Finding]:
+def _disk(config: Config, rehearsed: Rehearsed, where: dict[str, Any]) -> Iterator[Finding]:
     """Compare with the room in the real folders, by the file system that they are on."""
     by_device: dict[int, list[tuple[str, int, int]]] = defaultdict(list)
     folders: dict[int, Path] = {}
@@ -169,10 +171,22 @@ def _disk(rehearsed: Rehearsed, where: dict[str, Any]) -> Iterator[Finding]:
             found, free = format_size(total), format_size(room.free)
             message = f"the run saves {found}, {folders[device]} has {free} free"
             yield error(message, id="forecasts.disk", found=found, wanted=free, cause=cause, fix=fix, **where)
+        elif _is_beyond_quota(config, folders[device], total):
+            message = f"the run saves {format_size(total)}, more than your quota on {folders[device]} has left"
+            yield error(message, id="forecasts.disk", cause=cause, fix=fix, **where)
         if room.inodes is not None and many > room.inodes:
             message = f"the run saves {many:,} files, {folders[device]} has room for {room.inodes:,}"
             fix = f"Save fewer, larger files, or elsewhere:\n    df -i {folders[device]}"
             yield error(message, id="forecasts.inodes", cause=cause, fix=fix, **where)
+
+
+def _is_beyond_quota(config: Config, folder: Path, size: int) -> bool:
+    """Ask the file system for the room, in a folder that the config says is written to; it gets it back at once."""
+    named = [_existing(config.root / entry.path) for entry in config.paths if "write" in entry.access]
+    if not any(folder.is_relative_to(each) for each in named):
+        return False
+    refusal = try_to_reserve(folder, size)
+    return refusal is not None and refusal.errno == errno.EDQUOT
 
 
 def _existing(folder: Path) -> Path:
@@ -220,12 +234,13 @@ def _run(rehearsed: Rehearsed, whole: Duration | None, where: dict[str, Any]) ->
     if whole is None or taken is None:
         return
     saved = sum(size for _, _, size in forecasts.storage(rehearsed).all())
-    between = f"{format_duration(whole.low)} to {format_duration(whole.high)}"
+    likely, low, high = (format_duration(each) for each in (whole.seconds, whole.low, whole.high))
+    between = f" ({low} to {high})" if low != high else ""
     yield info(
-        f"the run will take about {format_duration(whole.seconds)}, {format_size(taken.together)} of memory "
+        f"the run will take about {likely}{between}, {format_size(taken.together)} of memory "
         f"and {format_size(saved)} of disk",
         id="forecasts.run",
-        evidence={**_made(whole), "time between": between, "memory of the largest process": taken.process},
+        evidence={**_made(whole), "memory of the largest process": taken.process},
         **where,
     )
 

@@ -32,52 +32,53 @@ def check_program_comes_to_its_end(config: Config, rehearsed: Rehearsed) -> Iter
         rehearsal.unended             it was still at work when its time was up
         rehearsal.ran                 it came to its end, and where its writes went
 
-    Where what it fails of is known, the finding has a name of its own:
+    What an exception is told as where its true cause is known:
 
-        rehearsal.last-batch-of-one   the last batch holds one sample, which BatchNorm refuses
-        rehearsal.last-batch-size     the last batch is smaller than what the program expects
+        rehearsal.last-batch-of-one   a last batch of one sample, which batch norm cannot normalize
+        rehearsal.last-batch-size     a shape that is written for full batches
+        rehearsal.label-range         a label that the model has no class for
+        rehearsal.index-range         a token or category that an embedding has no row for
+        rehearsal.shape               shapes that do not go together
         rehearsal.unequal-samples     samples of unequal shape are to be one batch
-        rehearsal.label-range         a label is beyond the classes of the model
-        rehearsal.index-range         an index is beyond the rows of a table
-        rehearsal.shape               a layer is given values of another shape
-        rehearsal.dtype               two dtypes meet in one operation
-        rehearsal.devices             tensors of two devices meet in one operation
-        rehearsal.empty-data          the dataset is empty
-        rehearsal.too-few             a metric has too few samples; in the rehearsal, perhaps not in the run
-        rehearsal.not-finite          a NaN reaches where it cannot be used
-        rehearsal.no-pad-token        the tokenizer has no pad token
-        rehearsal.no-padding          texts of unequal length are not padded
-        rehearsal.no-graph            the loss depends on no parameter
-        rehearsal.graph-twice         backward goes through one graph twice
-        rehearsal.in-place            a tensor that backward needs was changed
-        rehearsal.needs-detach        a tensor with a gradient is made into an array
-        rehearsal.unused-parameters   parameters of DistributedDataParallel get no gradient
-        rehearsal.deterministic       an operation has no deterministic version
-        rehearsal.unpicklable         an object cannot be pickled: in a save, or on the way to a worker
-        rehearsal.no-main-guard       spawned workers start the program again
-        rehearsal.cuda-fork           CUDA is used in a forked worker
-        rehearsal.no-cuda             there is no GPU that torch can use
-        rehearsal.gpu-memory          the GPU is out of memory
-        rehearsal.memory              the program is out of memory
-        rehearsal.shared-memory       the workers are out of shared memory
+        rehearsal.not-a-batch         samples of a type that no batch is made of
+        rehearsal.empty-data          a dataset without samples
+        rehearsal.dtype               dtypes that do not go together
+        rehearsal.devices             tensors of two devices meet
+        rehearsal.no-pad-token        a tokenizer has no pad token
+        rehearsal.no-padding          texts of unequal length are made into one tensor
+        rehearsal.unpicklable         an object in a checkpoint, or for a worker, that pickle cannot hold
+        rehearsal.weights-only        a checkpoint that torch.load refuses by default
+        rehearsal.state-prefix        a checkpoint from inside, or outside, of a wrapper
+        rehearsal.state-mismatch      a checkpoint of another model or optimizer
+        rehearsal.cuda-checkpoint     a checkpoint from a GPU is loaded without one
+        rehearsal.numpy-objects       a .npy file of Python objects
+        rehearsal.shared-tensors      two names of one tensor, for safetensors
+        rehearsal.not-json            a value that JSON has not
+        rehearsal.closed-file         a file or logger that is used after it was closed
+        rehearsal.no-folder           a folder to save into that is not there
+        rehearsal.missing-file        a file to read that is not there
+        rehearsal.no-permission       a file that may not be written or read
+        rehearsal.missing-module      a module to import that is not installed
+        rehearsal.usage               options that the program does not accept
+        rehearsal.no-display          a window is to be opened without a display
+        rehearsal.disk-full           no space is left
+        rehearsal.memory              no memory is left
+        rehearsal.gpu-memory          no memory of a GPU is left
+        rehearsal.shared-memory       no shared memory is left
         rehearsal.open-files          too many files are open
-        rehearsal.disk-full           the disk is full
-        rehearsal.weights-only        torch.load refuses what the checkpoint holds
-        rehearsal.state-prefix        the names in a checkpoint have a prefix that the model's have not
-        rehearsal.state-mismatch      a checkpoint does not fit the model or the optimizer
-        rehearsal.cuda-checkpoint     a checkpoint of a GPU is loaded where there is none
-        rehearsal.numpy-objects       a .npy file holds Python objects
-        rehearsal.shared-tensors      safetensors cannot save one tensor under two names
-        rehearsal.not-json            JSON has no such value
-        rehearsal.closed-file         a file is written to that was closed before
-        rehearsal.no-display          a window or a plot needs a display
-        rehearsal.no-folder           the folder that is saved into is not there
-        rehearsal.missing-file        a file is not there
-        rehearsal.missing-module      a module is not there
-        rehearsal.no-permission       a file may not be read or written
-        rehearsal.address-in-use      the port is in use
-        rehearsal.asks-input          the program asks for input
-        rehearsal.usage               its command line is wrong
+        rehearsal.address-in-use      a port that another process has
+        rehearsal.asks-input          it asks for input
+        rehearsal.no-main-guard       workers that are spawned by the import of the program
+        rehearsal.cuda-fork           CUDA in a forked worker
+        rehearsal.no-cuda             a GPU is asked for, and there is none
+        rehearsal.deterministic       an operation without a deterministic version
+        rehearsal.no-graph            a loss without a graph
+        rehearsal.graph-twice         backward through one graph for the second time
+        rehearsal.in-place            a tensor that backward needs was changed
+        rehearsal.needs-detach        an array is made of a tensor with a gradient
+        rehearsal.unused-parameters   parameters that DistributedDataParallel waits for in vain
+        rehearsal.not-finite          a NaN where none can be used
+        rehearsal.too-few             maybe only too few batches
     """
     section = config.rehearsal or Rehearsal()
     yield from ending_of(config, rehearsed, section.command)

@@ -85,7 +85,7 @@ learn(model, optimizer, data)
     "one_class": (
         "labels[:] = 3\nlearn(model, optimizer, data)\n",
         "one-class",
-        r"all labels of the training are of one class: 3",
+        r"all labels of the training are 3, in \d+ samples from all over",
     ),
     "sorted": (
         """
@@ -124,6 +124,23 @@ for x, y in DataLoader(data, batch_size=32):
     second.step()
     optimizer.zero_grad()
     critic(model(x)).mean().backward()
+    optimizer.step()
+""",
+    # Each loss of these is of one class, which is not that of the data.
+    "adversary": """
+critic = nn.Sequential(nn.Linear(64, 1))
+second = torch.optim.Adam(critic.parameters())
+for x, y in DataLoader(TensorDataset(images, torch.zeros(len(images))), batch_size=32):
+    for given, wanted in ((x, torch.ones(32)), (torch.rand(len(x), 64), torch.zeros(32))):
+        second.zero_grad()
+        nn.functional.binary_cross_entropy_with_logits(critic(given)[:, 0], wanted[:len(given)]).backward()
+        second.step()
+""",
+    "contrast": """
+for x, y in DataLoader(TensorDataset(images, torch.zeros(len(images))), batch_size=32):
+    scores = model(x) @ model(x + 0.1).T
+    optimizer.zero_grad()
+    nn.functional.cross_entropy(scores, torch.zeros(len(x), dtype=torch.long)).backward()
     optimizer.step()
 """,
     "ignored_labels": """

@@ -87,7 +87,7 @@ def test_a_lambda_does_not_reach_a_spawned_worker(rehearse_one: Callable[..., Re
     found = why(done)
     assert found, done.output
     assert found.id == "rehearsal.unpicklable", found
-    assert "<lambda>' cannot be pickled for a worker process" in found.message
+    assert "<lambda> cannot be pickled for a worker process" in found.message
     assert "for x in DataLoader" in SPAWNED.splitlines()[found.line - 1]
 
 

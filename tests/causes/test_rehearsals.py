@@ -8,6 +8,7 @@ import pytest
 
 from preflight.causes.known import KNOWN
 from preflight.causes.rehearsals import why
+from preflight.discovery import builtin
 from preflight.rehearsal.program import Rehearsed
 
 DIGITS = """
@@ -407,8 +408,8 @@ TEXTS = {
     ),
     "RuntimeError: Deterministic behavior was enabled with either `torch.use_deterministic_algorithms(True)` or "
     "`at::Context::setDeterministicAlgorithms(true)`, but this operation is not deterministic because it uses CuBLAS "
-    "and you have CUDA >= 10.2. To enable deterministic behavior in this case, you must set an environment variable before "
-    "running your PyTorch application: CUBLAS_WORKSPACE_CONFIG=:4096:8 or CUBLAS_WORKSPACE_CONFIG=:16:8.": (
+    "and you have CUDA >= 10.2. To enable deterministic behavior in this case, you must set an environment variable "
+    "before running your PyTorch application: CUBLAS_WORKSPACE_CONFIG=:4096:8 or CUBLAS_WORKSPACE_CONFIG=:16:8.": (
         "deterministic",
         "cuBLAS is not told to be so",
     ),
@@ -437,3 +438,9 @@ def test_texts_of_machines_that_are_not_here(text: str) -> None:
 
 def test_a_text_that_nothing_is_known_of() -> None:
     assert not [known for known in KNOWN if known.said_of("KeyError: 'loss'")]
+
+
+def test_each_failure_that_is_known_stands_in_the_page_of_the_check() -> None:
+    page = (builtin() / "check_rehearsal.py").read_text()
+    told = {known.name for known in KNOWN} | {case.id for case in CASES.values()}
+    assert not {name for name in told if f"rehearsal.{name} " not in page}

@@ -170,6 +170,31 @@ def test_cards(checks: ModuleType, runs: Mapping[bool, tuple[Path, Rehearsed]]) 
     assert "leaves 537 MB" in judge(10 << 30, 1 << 29)["forecasts.card"].cause
 
 
+def test_the_gpu_waits_for_data(checks: ModuleType, runs: Mapping[bool, tuple[Path, Rehearsed]]) -> None:
+    folder, run = runs[False]
+
+    def judge(waited: float, worked: float) -> dict[str, Finding]:
+        events, at = [], 0.0
+        for event in run.events:
+            if event["kind"] == "batch":
+                facts = {"cuda": [1], "card": [80 << 30], "tensors": [1], "waited": waited, "asked": at}
+                at += waited
+                event = {**event, **facts, "at": at}
+                at += worked
+            elif event["kind"] == "pass-end":
+                event = {**event, "asked": at, "at": at}
+            events.append(event)
+        found = checks.check_real_run_has_what_it_takes(read(folder), replace(run, events=events))
+        return {finding.id: finding for finding in found}
+
+    finding = judge(waited=1.0, worked=1.0)["forecasts.stalls"]
+    assert "waits for data for 50% of the run" in finding.message
+    assert "num_workers" in finding.fix
+    assert "forecasts.stalls" not in judge(waited=0.1, worked=2.0)
+    # Half of a run that is over in no time.
+    assert "forecasts.stalls" not in judge(waited=0.1, worked=0.1)
+
+
 def test_what_has_failed_is_not_carried_on(checks: ModuleType, runs: Mapping[bool, tuple[Path, Rehearsed]]) -> None:
     folder, run = runs[True]
     failed: Any = replace(run, code=1)

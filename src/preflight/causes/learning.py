@@ -14,8 +14,6 @@ from preflight.words import error, warning
 
 # A loss at the start is told where it is above so many times what chance gives, and above that by as much.
 _TIMES, _ABOVE = 3.0, 3.0
-# From so many samples on, equal labels are no accident of few batches.
-_MANY = 500
 
 
 def not_finite(done: Rehearsed) -> Iterator[Finding]:
@@ -101,41 +99,44 @@ def rests(done: Rehearsed) -> Iterator[Finding]:
 
 
 def one_class(done: Rehearsed) -> Iterator[Finding]:
-    """Yield a finding where all labels that training sees are of one class, or each batch is of one class."""
+    """Yield a finding where all labels that training sees are of one class, or each batch is of one class.
+
+    Targets that are not the labels of the data are left alone: those of a contrastive loss (as many classes as
+    samples), and those that tell real from generated samples.
+    """
     for pid in _pids(done, "loss"):
-        losses = [each for each in done.of("loss") if each["pid"] == pid and each.get("classes", 0) > 1]
-        for loader in dict.fromkeys(each["batch"]["loader"] for each in losses if each["batch"]):
-            same = [each for each in losses if each["batch"] and each["batch"]["loader"] == loader]
-            yield from _of_one_loader(done, [each for each in same if each["samples"] > 1])
+        losses = [each for each in done.of("loss") if each["pid"] == pid and each["batch"] and each.get("classes")]
+        if len(losses) < 3 or any(len(each["labels"]) != 1 for each in losses):
+            continue
+        if 2 * losses[0]["classes"] > max(each["samples"] for each in losses):
+            continue
+        batches = [(each["batch"]["loader"], each["batch"]["pass"], each["batch"]["index"]) for each in losses]
+        numbers = [each["labels"][0] for each in losses]
+        first_pass = [number for number, batch in zip(numbers, batches, strict=True) if batch[:2] == batches[0][:2]]
+        if len({*numbers}) == 1:
+            yield from _one_class(done, losses[0])
+        elif len(batches) == len({*batches}) and first_pass in (sorted(first_pass), sorted(first_pass)[::-1]):
+            yield warning(
+                f"each batch of the training holds one class: {in_a_row(list(dict.fromkeys(numbers)))}",
+                id="learning.sorted-labels",
+                cause="the data is sorted by class and not shuffled, so each step unlearns the one before",
+                fix="Shuffle the training set:\n    DataLoader(..., shuffle=True)",
+                **_at(losses[0]["place"]),
+            )
 
 
-def _of_one_loader(done: Rehearsed, losses: list[Event]) -> Iterator[Finding]:
-    if len(losses) < 3 or any(len(each["labels"]) != 1 for each in losses):
-        return
-    distinct = list(dict.fromkeys(str(each["labels"][0]) for each in losses))
-    asked = [each for each in done.of("labels") if each["loader"] == losses[0]["batch"]["loader"]]
-    at = _at(losses[0]["place"])
-    if len(distinct) > 1 or any(each["distinct"] > 1 for each in asked):
-        # Few samples of a rare class come together by chance.
-        if len(distinct) < 2:
-            return
-        yield warning(
-            f"each batch of the training holds one class: {in_a_row(distinct)}",
-            id="learning.sorted-labels",
-            cause="the data is sorted by class and not shuffled, so each step unlearns the one before",
-            fix="Shuffle the training set:\n    DataLoader(..., shuffle=True)",
-            **at,
-        )
-        return
-    seen = sum(each["samples"] for each in losses) + sum(each["sampled"] for each in asked)
-    if asked or seen >= _MANY:
-        yield warning(
-            f"all labels of the training are of one class: {distinct[0]}, in {counted(seen, 'sample')} looked at",
-            id="learning.one-class",
-            cause="the labels are read wrongly, or the data was filtered down to one class",
-            fix="Look at where the labels are read",
-            **at,
-        )
+def _one_class(done: Rehearsed, loss: Event) -> Iterator[Finding]:
+    """Yield the finding where the dataset itself, looked at all over, has that one label."""
+    label = loss["labels"][0]
+    for told in done.of("labels"):
+        if told["pid"] == loss["pid"] and told["loader"] == loss["batch"]["loader"] and told["labels"] == [label]:
+            yield warning(
+                f"all labels of the training are {label}, in {counted(told['sampled'], 'sample')} from all over it",
+                id="learning.one-class",
+                cause="the labels are read wrongly, or the data was filtered down to one class",
+                fix="Look at where the labels are read",
+                **_at(loss["place"]),
+            )
 
 
 def far_from_chance(done: Rehearsed) -> Iterator[Finding]:

@@ -6,7 +6,8 @@ over the `samples` that have a label, and `labels` the first few distinct ones.
 `optimizer` {optimizer, steps, parameters, unreached, zero, rates, place}: at the end, what an optimizer had to step:
 how many parameters; the names of those that never got a gradient though a module of the user's own that holds them was
 called with gradients on, or `None` where no parameter ever got one; whether all gradients were 0 in the first steps.
-`labels` {loader, sampled, distinct}: at the end, labels of a dataset that gave batches of one class only.
+`labels` {loader, sampled, labels}: at the end, labels from all over a dataset that gave batches of one class, one or
+two of them.
 """
 
 import atexit
@@ -216,4 +217,4 @@ def _tell_labels() -> None:
             distinct.add(int(label))
             if len(distinct) > 1 or time.monotonic() - began > _PATIENCE:
                 break
-        wire.tell("labels", loader=_number_of(loader), sampled=len(indices), distinct=len(distinct))
+        wire.tell("labels", loader=_number_of(loader), sampled=len(indices), labels=sorted(distinct))

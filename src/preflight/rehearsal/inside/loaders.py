@@ -269,7 +269,7 @@ def _limit(loader: Any, whole: int, asking: str) -> int:
     watched = _watch(loader)
     watched.is_asked |= asking.partition(".")[0] not in _BARS
     shown = getattr(loader, "_index_sampler").watched.shown  # noqa: B009 - a property that is ours
-    return whole if shown is None else min(whole, shown)
+    return min(whole, watched.first + 1 if shown is None else shown)
 
 
 def _cover(kind: type, loader: type) -> None:
@@ -288,7 +288,9 @@ def _go_on(iterator: Any, short: _Shortened, loader: Any) -> None:
     """Let an iterator whose program counts its batches itself give as many as it truly would."""
     length = short.watched.facts["length"]
     left = None if length is None else length - short.handed
-    short.watched.first, short.watched.is_asked = sys.maxsize, True
+    short.watched.is_asked = True
+    if length is not None:
+        short.watched.first = sys.maxsize
     if iterator._num_workers == 0:
         iterator._reset(short.loader())
     else:
