@@ -1,10 +1,12 @@
 """Every finding of the forecasts, over one program that takes more with each batch and one that does not."""
 
+import itertools
 import os
 import resource
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -66,17 +68,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[bool, tup
     if os.geteuid() != 0:
         pytest.skip("mounting needs root")
     done = {}
-    for grows in (True, False):
-        folder = tmp_path_factory.mktemp("grows" if grows else "stays") / "project"
-        (folder / "out").mkdir(parents=True)
-        (folder / "train.py").write_text(PROGRAM.replace("GROWS", str(grows)))
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "none", folder / "out"], check=True)
-        run = standard_run(read(folder), folder.parent / "run")
-        assert run.code == 0, run.output
-        done[grows] = folder, run
-    yield done
-    for folder, _ in done.values():
-        subprocess.run(["umount", folder / "out"], check=True)
+    with ExitStack() as mounted:
+        for grows in (True, False):
+            folder = tmp_path_factory.mktemp("grows" if grows else "stays") / "project"
+            (folder / "out").mkdir(parents=True)
+            (folder / "train.py").write_text(PROGRAM.replace("GROWS", str(grows)))
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "none", folder / "out"], check=True)
+            mounted.callback(subprocess.run, ["umount", folder / "out"], check=True)
+            run = standard_run(read(folder), folder.parent / "run")
+            assert run.code == 0, run.output
+            done[grows] = folder, run
+        yield done
 
 
 @pytest.fixture
@@ -158,9 +160,10 @@ def test_cards(checks: ModuleType, runs: Mapping[bool, tuple[Path, Rehearsed]]) 
 
     def judge(peak: int, growth: int) -> dict[str, Finding]:
         facts = {"cuda": [peak], "card": [80 << 30]}
+        count = itertools.count()
         events = [
-            {**event, **facts, "tensors": [growth * number]} if event["kind"] == "batch" else event
-            for number, event in enumerate(run.events)
+            {**event, **facts, "tensors": [growth * next(count)]} if event["kind"] == "batch" else event
+            for event in run.events
         ]
         found = checks.check_real_run_has_what_it_takes(read(folder), replace(run, events=events))
         return {finding.id: finding for finding in found}

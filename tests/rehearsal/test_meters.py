@@ -86,6 +86,18 @@ def test_workers_are_counted_in(done: Rehearsed) -> None:
     assert taken.process <= taken.together < 2 * taken.process
 
 
+def test_what_is_kept_of_each_batch(done: Rehearsed) -> None:
+    taken = forecasts.memory(done)
+    assert taken is not None
+    assert taken.growth is not None
+    assert 4e6 < taken.growth.each < 4.5e6
+    # One pass of 16 batches, of which 7 were shown.
+    assert (taken.growth.batches, taken.growth.persists) == (16, None)
+    files = forecasts.growth(done, lambda batch: batch.facts.get("files"), noise=1, clear=1)
+    assert files is not None
+    assert files.each == 1
+
+
 def test_what_is_saved(done: Rehearsed) -> None:
     saved = {Path(event["path"]).name: event for event in done.of("saved")}
     assert set(saved) == {"kept.pt", "other.pt", "array.npy", "arrays.npz"}
