@@ -1,5 +1,6 @@
 """The seed: whether it decides what the experiment computes."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +17,9 @@ from preflight.causes.streams import explain_streams
 from preflight.config import Config, Rehearsal, Seeds
 from preflight.phrases import signal_name
 from preflight.rehearsal.command import Command
-from preflight.rehearsal.comparison import Comparison, compare, find_parting
+from preflight.rehearsal.comparison import Comparison, compare
+from preflight.rehearsal.divergence import Divergence
+from preflight.rehearsal.divergence import first as first_divergence
 from preflight.rehearsal.doubt import places_to_show_whole
 from preflight.rehearsal.forks import Forks
 from preflight.rehearsal.program import Rehearsed
@@ -32,7 +35,7 @@ RUNS = 8
 # Bytes that a process which calls a step is taken to need.
 MEMORY = 2 << 30
 # What is watched in these runs: modules of `preflight.rehearsal.inside`.
-FEATURES = ("offline", "failures", "loaders", "frameworks", "streams", "evidence")
+FEATURES = ("offline", "failures", "loaders", "streams", "evidence")
 
 
 @check(when="seeds.step", needs="*", runs=1)
@@ -111,7 +114,7 @@ def check_program_repeats_itself(config: Config, scratch: Path) -> Iterator[Find
         seeds.workers-repeat    workers of a data loader draw the same random numbers
     """
     seeds, rehearsal = config.seeds or Seeds(), config.rehearsal or Rehearsal()
-    file = (str(Path(config.source).absolute()), config.text) if config.source else None
+    file = (os.path.join(config.root.absolute(), config.source), config.text) if config.source else None
     repeats = Repeats(
         **_terms(config, scratch, read_seeded(seeds.command, seeds.value)),
         features=FEATURES,
@@ -131,8 +134,7 @@ def check_program_repeats_itself(config: Config, scratch: Path) -> Iterator[Find
     if repeats.reseeded is None:
         repeats.told("no other seed was tried: write {seed} in the command where it takes its seed")
     yield from explain_streams(found.first.events)
-    is_traced = found.difference and not found.guilty and found.evidence.count and not repeats.is_over
-    yield from explain_differences(found, seeds, subject, find_parting(repeats, found) if is_traced else None)
+    yield from explain_differences(found, seeds, subject, _divergence(repeats, found))
     yield from explain_no_effect(found, seeds, subject)
 
 
@@ -166,6 +168,15 @@ def _compare(repeats: Repeats) -> Comparison:
         return compare(repeats, masked=[str(repeats.folder)])
     except ViewRefused as problem:
         pytest.skip(f"{problem}: set `rehearsal.in_place`, and the program writes into the real folders")
+
+
+def _divergence(repeats: Repeats, found: Comparison) -> Divergence | None:
+    """Return the operation at which two runs in one and the same world part, where they do."""
+    if not found.is_unsettled or found.pinned is None or repeats.is_over:
+        return None
+    traced = replace(repeats, features=(*repeats.features, "trace"))
+    runs = traced.together({"traced": found.pinned, "traced, again": found.pinned})
+    return first_divergence(*(run.events for run in runs.values()))
 
 
 def _fails(config: Config, found: Comparison, seeds: Seeds, subject: str) -> Finding:

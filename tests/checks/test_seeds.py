@@ -131,3 +131,55 @@ def test_a_run_tells_an_unseeded_step(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("def step(seed):\n    return seed\n")
     [result] = run_check("seeds.same-seed-gives-same-bits", text, root=tmp_path)
     assert (result.status, result.findings) == (Status.PASSED, ())
+
+
+COMMAND = "seed: 17\npreflight: {seeds: {value: '${seed}', command: python train.py --config config.yaml}}\n"
+READS_CONFIG = "import json, random\nseed = int(open('config.yaml').read().split()[1])\nrandom.seed(seed)\n"
+
+
+def judge_program(folder: Path, text: str) -> list[Finding]:
+    """Return what a run says of a program that reads its seed from the config."""
+    (folder / "config.yaml").write_text(COMMAND)
+    (folder / "train.py").write_text(READS_CONFIG + text)
+    [result] = run_check("seeds.program-repeats-itself", COMMAND, root=folder)
+    assert result.status is not Status.BROKEN, result.reason
+    return list(result.findings)
+
+
+def test_labels_that_are_numbered_by_a_set(tmp_path: Path) -> None:
+    text = "rows = ['cat', 'dog', 'owl', 'cat', 'pig']\nlabels = {name: n for n, name in enumerate({})}\n"
+    text += "print([labels[row] for row in rows], random.random())\n"
+    [finding] = judge_program(tmp_path, text.replace("{})", "set(rows))"))
+    assert (finding.id, finding.line) == ("seeds.hash-order", 5)
+    assert "`enumerate(set(rows))` at train.py:5" in finding.message
+    assert judge_program(tmp_path, text.replace("{})", "sorted(set(rows)))")) == []
+
+
+def test_a_vocabulary_that_is_saved_in_the_order_of_a_set(tmp_path: Path) -> None:
+    text = "words = set('the quick brown fox jumps'.split())\nvocabulary = {word: n for n, word in enumerate(WORDS)}\n"
+    text += "with open('vocabulary.json', 'w') as file:\n    json.dump(vocabulary, file)\nprint(random.random())\n"
+    [finding] = judge_program(tmp_path, text.replace("WORDS", "words"))
+    assert finding.id == "seeds.hash-order"
+    assert "vocabulary.json" in finding.cause
+    assert judge_program(tmp_path, text.replace("WORDS", "sorted(words)")) == []
+    assert not (tmp_path / "vocabulary.json").exists()
+
+
+def test_a_prediction_that_depends_on_the_hash_of_a_text(tmp_path: Path) -> None:
+    text = "weights = [random.random() for _ in range(64)]\nprint(weights[hash('a token') % 64])\n"
+    [finding] = judge_program(tmp_path, text)
+    assert (finding.id, finding.line) == ("seeds.hash-order", 5)
+    assert judge_program(tmp_path, text.replace("hash('a token')", "len('a token')")) == []
+
+
+def test_a_seed_of_the_config_that_nothing_uses(tmp_path: Path) -> None:
+    [finding] = judge_program(tmp_path, "random.seed(3)\nprint(random.random())\n")
+    assert finding.id == "seeds.no-effect"
+    assert "under the seeds 17 and 18" in finding.message
+
+
+def test_a_program_that_fails_is_told_with_its_place(tmp_path: Path) -> None:
+    [finding] = judge_program(tmp_path, "print({}['absent'])\n")
+    assert (finding.id, Path(finding.file).name, finding.line) == ("seeds.raises", "train.py", 4)
+    assert "ends with exit code 1" in finding.message
+    assert "absent" in finding.message

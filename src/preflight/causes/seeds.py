@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from preflight.causes.divergences import explain_divergence
@@ -68,18 +69,19 @@ _SEEDING = ("seed", "rng", "generator")
 
 
 def explain_differences(
-    found: Comparison, seeds: Seeds, subject: str, parting: Divergence | None = None
+    found: Comparison, seeds: Seeds, subject: str, divergence: Divergence | None = None
 ) -> Iterator[Finding]:
     """Yield one finding for each source that `subject` (the step, or the command) depends on.
 
-    `parting` is the operation at which two runs part, where no source is to blame and they were traced.
+    Where there is none that is known, `divergence` says at which operation two runs part.
     """
     if found.difference is None:
         return
     for guilty in found.guilty:
         yield _of_threads(guilty) if guilty.source == "threads" else _of_source(guilty, seeds)
     if not found.guilty:
-        yield _of_nothing_known(found, found.difference, seeds, subject, parting)
+        unknown = _of_nothing_known(found, found.difference, seeds, subject)
+        yield _with_operation(unknown, divergence) if divergence else unknown
 
 
 def explain_no_effect(found: Comparison, seeds: Seeds, subject: str) -> Iterator[Finding]:
@@ -170,30 +172,35 @@ def _told(place: Mapping[str, Any]) -> str:
     return f"`{code}` at {where}" if code else where
 
 
-def _of_nothing_known(
-    found: Comparison, difference: Difference, seeds: Seeds, subject: str, parting: Divergence | None
-) -> Finding:
+def _of_nothing_known(found: Comparison, difference: Difference, seeds: Seeds, subject: str) -> Finding:
     at = f" at {shown(difference.place['file'])}:{difference.place['line']}" if difference.place else ""
-    told, more = describe(difference), _place_of(difference) or _at(seeds)
     cause = "something in it depends on neither the seed nor any source that can be set: threads that race, or the GPU"
-    fix = "Derive all randomness from the seed, and take results in a fixed order"
     if found.is_out_of_time:
         cause = "which source decides could not be found out within the time: give `seeds.deadline` more"
     elif not found.is_unsettled:
         cause = f"several sources decide together: {in_a_row(found.tried, most=9)}"
-    if parting is not None:
-        why = explain_divergence(parting)
-        at, told, cause, fix = "", why.what, why.cause or cause, why.fix or fix
-        more = {"file": parting.file, "line": parting.line} if parting.file else more
     return error(
-        f"{subject} gives two results under the seed {seeds.value}{at}: {told}",
+        f"{subject} gives two results under the seed {seeds.value}{at}: {describe(difference)}",
         id="seeds.differ",
         found=difference.other,
         wanted=difference.one,
         cause=cause,
-        fix=fix,
-        evidence={"moved": list(found.tried), "difference": describe(difference)},
-        **more,
+        fix="Derive all randomness from the seed, and take results in a fixed order",
+        evidence={"moved": list(found.tried)},
+        **(_place_of(difference) or _at(seeds)),
+    )
+
+
+def _with_operation(finding: Finding, divergence: Divergence) -> Finding:
+    """Add where two traced runs part; what is known of that operation is the better cause."""
+    why = explain_divergence(divergence)
+    place: dict[str, Any] = {"file": divergence.file, "line": divergence.line} if divergence.file else {}
+    return replace(
+        finding,
+        cause=f"{why.what}; {why.cause}" if why.cause else f"{why.what}; {finding.cause}",
+        fix=why.fix or finding.fix,
+        evidence={**finding.evidence, "operation": divergence.operation, "module": divergence.module},
+        **place,
     )
 
 

@@ -13,6 +13,7 @@ COMMANDS = {
     "list": "list the checks that a run would run",
     "explain": "print the page of a check or of a finding",
     "show": "show a stored report again",
+    "seeds": "tell whether a step or a program repeats itself under its seed, and what it depends on",
     "facts": "write what is known of the GPUs, for bug reports and --facts",
     "data": "write the checksums of a folder, and verify them",
     "env": "lock what is installed, and tell whether it still is that",

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from preflight.rehearsal import divergence
-from preflight.rehearsal.divergence import Divergence
 from preflight.rehearsal.events import Event
 from preflight.rehearsal.evidence import Difference, Evidence, Noise, evidence_of, text_difference, value_difference
 from preflight.rehearsal.program import Rehearsed
@@ -107,20 +105,6 @@ def compare(repeats: Repeats, masked: Sequence[str] = ()) -> Comparison:
     return trial.try_threads(found, first)
 
 
-def find_parting(repeats: Repeats, found: Comparison) -> Divergence | None:
-    """Run the program twice, operation by operation, and return the one at which the runs part; None where none does.
-
-    The worlds are alike where the program does not repeat itself in any.
-    """
-    began = time.time()
-    world = replace(pinned(began), watched=False)
-    other = world if found.is_unsettled else perturbed(began)
-    traced = replace(repeats, features=(*repeats.features, "trace"), folder=repeats.folder / "traced")
-    traced.folder.mkdir()
-    one, two = traced.together({"operation by operation": world, "operation by operation, again": other}).values()
-    return divergence.first(one.events, two.events)
-
-
 class _Trial:
     """The runs of one comparison."""
 
@@ -176,7 +160,7 @@ class _Trial:
         found = replace(found, difference=difference)
         if difference.what != "line":
             world = replace(baseline(self.began), traced=False)
-            if guilty := list(self._charged(plain, first, Noise(), world)):
+            if guilty := list(self._charged(plain, first, first, Noise(), world)):
                 return replace(found, guilty=guilty, pinned=world)
         world = pinned(self.began)
         begun = self.together({REST: replace(world, traced=True), f"{REST}, again": world})
@@ -188,7 +172,9 @@ class _Trial:
         noise = Noise(rest.evidence, again.evidence)
         # What differs in one and the same world says nothing about two others.
         is_unsettled = rest.differs(again, noise) is not None
-        guilty = [] if is_unsettled else list(self._guilty(rest, noise, world, thorough=difference.what != "line"))
+        guilty = (
+            [] if is_unsettled else list(self._guilty(first, rest, noise, world, thorough=difference.what != "line"))
+        )
         if guilty or is_unsettled or not self.repeats.is_over:
             if not guilty and not is_unsettled and difference.what == "line":
                 # What passes: times, memory, names of files.
@@ -198,35 +184,35 @@ class _Trial:
         by_sight = [self._charge(name, difference, first) for name in plain]
         return replace(found, guilty=by_sight, is_out_of_time=True)
 
-    def _guilty(self, rest: _Run, noise: Noise, world: World, *, thorough: bool) -> Iterator[Guilty]:
+    def _guilty(self, first: _Run, rest: _Run, noise: Noise, world: World, *, thorough: bool) -> Iterator[Guilty]:
         """Yield the guilty among what the code was seen to meet; only a `thorough` search goes on to all others."""
         settled = {"threads", *fixed(self.repeats.environment)}
         open_ones = [name for name in SOURCES if name not in settled]
-        plain, seen = self._suspects(rest)
+        plain, seen = self._suspects(first, rest)
         others = [name for name in open_ones if thorough and name not in plain and name not in seen]
         for group in (plain, [name for name in open_ones if name in seen], others):
-            if found := list(self._charged(group, rest, noise, world)):
+            if found := list(self._charged(group, rest, first, noise, world)):
                 yield from found
                 return
 
-    def _charged(self, group: Sequence[str], rest: _Run, noise: Noise, world: World) -> Iterator[Guilty]:
+    def _charged(self, group: Sequence[str], rest: _Run, first: _Run, noise: Noise, world: World) -> Iterator[Guilty]:
         """Yield those of a group of sources that change what a run at rest does."""
         if self.repeats.is_over:
             return
         worlds = {f"another {name}": world.but(**{name: 2}) for name in group}
         for name, run in zip(group, self.together(worlds).values(), strict=True):
             if difference := self._blame(name, rest, run, noise):
-                charge = self._charge(name, difference, rest)
+                charge = self._charge(name, difference, rest, first)
                 # What nobody was seen to meet is to blame only if the run repeats itself in that world.
                 is_seen = charge.events or charge.unordered
                 if is_seen or not run.differs(self.run(f"another {name}, again", worlds[f"another {name}"]), noise):
                     yield charge
 
-    def _suspects(self, rest: _Run) -> tuple[list[str], set[str]]:
+    def _suspects(self, *runs: _Run) -> tuple[list[str], set[str]]:
         """Return the generators that were seen to be drawn from unseeded, and what else the user's code meets."""
-        drawn = {event["source"] for event in rest.ran.of("draw")}
-        seen = {name for name, kind in _KINDS.items() if rest.ran.of(kind)} | (drawn & {"entropy"})
-        if self.unordered(rest):
+        drawn = {event["source"] for run in runs for event in run.ran.of("draw")}
+        seen = {name for name, kind in _KINDS.items() if any(run.ran.of(kind) for run in runs)} | (drawn & {"entropy"})
+        if any(map(self.unordered, runs)):
             seen.add("hash")
         return [name for name in _TELLING if name in drawn], seen
 
@@ -237,10 +223,10 @@ class _Trial:
         is_told_only = difference is not None and difference.what == "line" and rest.evidence.count > 0
         return None if is_told_only and name not in _TELLING else difference
 
-    def _charge(self, name: str, difference: Difference, rest: _Run) -> Guilty:
+    def _charge(self, name: str, difference: Difference, *runs: _Run) -> Guilty:
         kind = _KINDS.get(name, "draw")
-        events = [event for event in rest.ran.of(kind) if event.get("source", name) == name]
-        unordered = self.unordered(rest) if name == "hash" else ()
+        events = [event for run in runs for event in run.ran.of(kind) if event.get("source", name) == name]
+        unordered = self.unordered(runs[0]) if name == "hash" else ()
         return Guilty(source=name, difference=difference, events=events, unordered=unordered)
 
 

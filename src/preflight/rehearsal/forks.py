@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,8 +60,7 @@ def _call(  # noqa: PLR0913, PLR0917 - they travel to a child
             importlib.import_module(f"preflight.rehearsal.inside.{name}").install(settings[name])
 
     facts = call_step(step, seed, begin)
-    files = {getattr(module, "__file__", None) or "" for module in list(sys.modules.values())}
-    wire.tell("sources", files=sorted(file for file in files if file and places.is_own(file)), peak=0)
+    wire.tell("sources", files=places.own_files(), peak=0)
     return facts
 
 

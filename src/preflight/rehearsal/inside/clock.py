@@ -1,15 +1,16 @@
 """The time of day, moved and counted: `time.time` and what else asks for it without a time of its own.
 
 Told: `begin` (seconds since 1970 at which the program begins), `step` (seconds that each question takes; 0: as much as
-really passes), and `watched`, with which the user's questions are told as `time` with their place, and the class
-`datetime` is stood in for too, which no program under judgement meets.
+really passes), and `watched`, with which the user's questions are told as `time` with their place, and the user's
+own modules get a `datetime` that asks this clock too, which no program under judgement meets.
 """
 
+import builtins
 import time
 from types import ModuleType
 from typing import Any
 
-from preflight.rehearsal.inside import arrivals, places, wire
+from preflight.rehearsal.inside import places, wire
 from preflight.rehearsal.inside.standing import StandIn
 
 _MOST = 50
@@ -69,15 +70,28 @@ def install(settings: dict[str, Any]) -> None:
     for name, function in ours.items():
         setattr(time, name, StandIn(function, real[name]))
     if clock.watched:
-
-        def welcome(module: ModuleType) -> None:
-            _take_datetime(module, clock)
-
-        arrivals.when_imported("datetime", welcome)
+        _hand_out_datetime(clock)
 
 
-def _take_datetime(module: Any, clock: _Clock) -> None:
-    """Stand in for `datetime.datetime` and `datetime.date`, whose C code asks the kernel."""
+def _hand_out_datetime(clock: _Clock) -> None:
+    """Give the user's own modules a `datetime` that asks this clock: C code of libraries counts on the real one."""
+    real_import = builtins.__import__
+    stand_ins: list[ModuleType] = []
+
+    def importing(name: str, *arguments: Any, **more: Any) -> Any:
+        module = real_import(name, *arguments, **more)
+        names = arguments[0] if arguments else more.get("globals")
+        if name != "datetime" or not places.is_own((names or {}).get("__file__") or "<none>"):
+            return module
+        if not stand_ins:
+            stand_ins.append(_stand_in(module, clock))
+        return stand_ins[0]
+
+    builtins.__import__ = importing
+
+
+def _stand_in(module: Any, clock: _Clock) -> ModuleType:
+    """Return the module with classes whose `now` and `today` ask the clock; what these return is the real thing."""
 
     class Kind(type):
         def __instancecheck__(cls, value: object) -> bool:
@@ -106,6 +120,9 @@ def _take_datetime(module: Any, clock: _Clock) -> None:
         def today(cls) -> Any:
             return real_date.fromtimestamp(clock.now())
 
-    for name, stand_in in (("datetime", datetime), ("date", date)):
-        stand_in.__module__, stand_in.__qualname__ = "datetime", name
-        setattr(module, name, stand_in)
+    stand_in = ModuleType("datetime", module.__doc__)
+    stand_in.__dict__.update(vars(module))
+    for name, kind in (("datetime", datetime), ("date", date)):
+        kind.__module__, kind.__qualname__ = "datetime", name
+        setattr(stand_in, name, kind)
+    return stand_in

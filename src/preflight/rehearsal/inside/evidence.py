@@ -140,10 +140,7 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
 def _tell_written() -> None:
     if os.getpid() != _notes.pid:
         return
-    # The main module has lost its `__file__` by now.
-    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())] + sys.argv[:1]
-    own = sorted({os.path.abspath(each) for each in files if isinstance(each, str) and places.is_own(each)})
-    wire.tell("sources", files=own, peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    wire.tell("sources", files=places.own_files(), peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
     for path in list(_written):
         try:
             facts = os.stat(path)

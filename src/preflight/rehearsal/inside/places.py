@@ -48,6 +48,13 @@ def asking() -> Place:
     return {}
 
 
+def own_files() -> list[str]:
+    """Return the files of the user's own that have been imported."""
+    # The main module loses its `__file__` when it comes to its end.
+    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())] + sys.argv[:1]
+    return sorted({os.path.abspath(each) for each in files if isinstance(each, str) and is_own(each)})
+
+
 def of_traceback(trace: TracebackType | None) -> tuple[Place, list[tuple[str, int, str]]]:
     """Return the innermost place of the user's in a traceback, and all of its frames that are not ours."""
     frames = [

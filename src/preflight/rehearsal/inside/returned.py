@@ -1,13 +1,14 @@
 """What a step returned, as digests: the feature of a process that runs `call.py` beside it and nothing else.
 
-Tells `evidence` as the feature of that name does, `what` being `value` and the path of each part.
+Tells `evidence` as the feature of that name does, `what` being `value` and the path of each part, and `sources`.
 """
 
 import atexit
+import resource
 import sys
 from typing import Any
 
-from preflight.rehearsal.inside import identity, wire
+from preflight.rehearsal.inside import identity, places, wire
 from preflight.rehearsal.inside.digests import Digest, looks
 
 _MOST = 2000
@@ -20,6 +21,7 @@ def install(settings: dict[str, Any]) -> None:  # noqa: ARG001 - as every featur
 
 
 def _tell() -> None:
+    wire.tell("sources", files=places.own_files(), peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
     value = vars(sys.modules["__main__"]).get("value")
     for number, (path, part) in enumerate(_parts(value, "", 4)):
         if number >= _MOST:
