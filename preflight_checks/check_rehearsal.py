@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from preflight import Finding, check
 from preflight.causes.endings import came_through, ending_of
 from preflight.causes.modes import wrong_modes
-from preflight.causes.streams import explain_streams
 from preflight.config import Config, Rehearsal
 from preflight.rehearsal.program import Rehearsed
 
@@ -99,17 +98,3 @@ def check_model_is_in_the_right_mode(rehearsed: Rehearsed) -> Iterator[Finding]:
         rehearsal.trained-in-evaluation     after an evaluation the training goes on in eval mode
     """
     yield from wrong_modes(rehearsed)
-
-
-@check(when="rehearsal")
-def check_workers_draw_their_own_numbers(config: Config, rehearsed: Rehearsed) -> Iterator[Finding]:
-    """The workers of a DataLoader draw other random numbers than each other, and others in each epoch.
-
-    Whatever generator they draw from, the global ones and those of the dataset, its transforms and the program's
-    modules, its state is looked at around the first fetches of each worker. Loaders that are not trained on may repeat
-    themselves. Where there is a `seeds.command`, seeds.program-repeats-itself looks at this in its place.
-
-        seeds.workers-repeat     workers draw the same random numbers
-    """
-    if not (config.seeds and config.seeds.command):
-        yield from explain_streams(rehearsed.events)

@@ -88,7 +88,7 @@ def _passes_of(events: Sequence[Event]) -> list[_Pass]:
     passes: list[_Pass] = []
     of: dict[int, list[_Pass]] = defaultdict(list)
     for event in events:
-        if event["kind"] == "workers":
+        if event["kind"] == "drawing":
             passes.append(_Pass(event, (event["pid"], event["iterator"]) in trained))
             for pid in event["pids"]:
                 of[pid].append(passes[-1])
