@@ -2,7 +2,7 @@
 
 Events: `drawing` {iterator, pids, loader, place, dataset, method, persistent, grad} at the beginning of each pass that
 has workers; `drawing-trained` {iterator} once an optimizer steps on batches of that pass; and from inside the workers,
-for the first two fetches of a pass, `stream` {worker, workers, seed, pass, fetch, dataset, iterable, place, generators},
+for the first fetches of a pass, `stream` {worker, workers, seed, pass, fetch, dataset, iterable, place, generators},
 where `pass` counts in that process, and `generators` are those that the fetch drew from: {name, module, kind, file,
 before, after}, the digests of the state around it, `before` empty for a generator that was not there before the fetch.
 """
