@@ -97,7 +97,7 @@ def all_of_them(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple[
             if name != "bomb"
         }
     found = {name: run.result() for name, run in runs.items()}
-    return {**found, "bomb": rehearsed(folder / "bomb", PROGRAMS["bomb"][0])}
+    return {**found, "bomb": rehearsed(folder / "bomb", PROGRAMS["bomb"][0], time="30s")}
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -32,7 +32,7 @@ _PATIENCE = 15.0
 # Seconds within which a view is made; it takes some milliseconds.
 _START = 20.0
 # Programs of many workers stay far below this, for each processor.
-_MOST_PROCESSES, _PER_PROCESSOR = 512, 32
+_MOST_PROCESSES, _PER_PROCESSOR = 256, 32
 
 
 class Way(StrEnum):

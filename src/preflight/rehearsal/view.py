@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -103,7 +104,12 @@ class View:
 
 
 def open_view(scratch: Path, files: Mapping[str, str] | None = None, places: Sequence[Path] = ()) -> View:
-    """Return a new view whose layers lie in `scratch`, or in /var/tmp where that is memory or itself a layer."""
+    """Return a new view whose layers lie in `scratch`, or in /var/tmp where that is memory or itself a layer.
+
+    Raises ViewRefused outside Linux.
+    """
+    if sys.platform != "linux":
+        raise ViewRefused(f"{sys.platform} has no file systems in layers")
     folder = scratch
     if disk.mount_of(scratch).type in ("overlay", "tmpfs", "ramfs"):
         for other in (Path("/var/tmp"), SHARED_MEMORY):  # noqa: S108 - a folder of its own is made there

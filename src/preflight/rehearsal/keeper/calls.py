@@ -67,9 +67,11 @@ def separate(users: bool, pids: bool) -> None:
 
 def die_with_parent(number: int) -> None:
     """Have the kernel send a signal to this process when the one that started it ends (prctl(2))."""
-    _libc.prctl(_SET_DEATH_SIGNAL, number, 0, 0, 0)
+    if hasattr(_libc, "prctl"):
+        _libc.prctl(_SET_DEATH_SIGNAL, number, 0, 0, 0)
 
 
 def adopt_orphans() -> None:
     """Become the parent of each descendant that loses its own (prctl(2))."""
-    _libc.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if hasattr(_libc, "prctl"):
+        _libc.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

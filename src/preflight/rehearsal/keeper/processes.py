@@ -40,9 +40,9 @@ class Processes:
             reap()
             time.sleep(0.005)
 
-    def ticks(self) -> int:
-        """Return the processor time, in clock ticks, that all of them have had."""
-        return sum(ticks_of(pid) for pid in self.all())
+    def states(self) -> dict[int, tuple[str, int]]:
+        """Return the state of each, and the processor time in clock ticks that it has had."""
+        return {pid: state_of(pid) for pid in self.all()}
 
 
 def children_of(pid: int) -> list[int]:
@@ -54,12 +54,13 @@ def children_of(pid: int) -> list[int]:
         return []
 
 
-def ticks_of(pid: int) -> int:
-    """Return the processor time of a process and of those of its children that it has waited for."""
+def state_of(pid: int) -> tuple[str, int]:
+    """Return the letter of a process's state, and the time that it, and what it has waited for, had (proc(5))."""
     try:
-        return sum(int(word) for word in read(f"/proc/{pid}/stat").rpartition(b") ")[2].split()[11:15])
+        words = read(f"/proc/{pid}/stat").rpartition(b") ")[2].split()
     except OSError:
-        return 0
+        return "", 0
+    return words[0].decode(), sum(map(int, words[11:15]))
 
 
 def read(path: str) -> bytes:

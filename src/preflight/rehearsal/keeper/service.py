@@ -82,6 +82,8 @@ def serve(specification: dict[str, Any], say: Say, *, alone: bool, users: bool) 
         return
     say(**Watch(specification, processes, room).until_end(pid))
     if not alone:
+        with contextlib.suppress(OSError):
+            os.killpg(pid, signal.SIGKILL)
         processes.kill()
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 # Asks each Python of the program for its stack; see `inside/start.py`.
-TELL_STACK = signal.SIGRTMAX - 2
+TELL_STACK = signal.SIGRTMAX - 2 if hasattr(signal, "SIGRTMAX") else None
 PAUSE = 0.05
 # How long helpers of a program that has ended (a tracker's, a pool's) may take to follow it.
 GRACE = 3.0
@@ -26,7 +26,7 @@ class Watch:
     def __init__(self, specification: dict[str, Any], processes: Processes, room: int) -> None:
         self.specification, self.processes, self.room = specification, processes, room
         self.began = self.looked = self.active = time.monotonic()
-        self.ticks = 0
+        self.states: dict[int, tuple[str, int]] = {}
 
     def until_end(self, pid: int) -> dict[str, Any]:
         """Return how the program `pid` ended: its code, or why it had to be stopped."""
@@ -38,7 +38,7 @@ class Watch:
             stopped = self._too_much()
             time.sleep(PAUSE)
         idle = time.monotonic() - self.active
-        if stopped == "time":
+        if stopped == "time" and TELL_STACK is not None:
             self.processes.tell(TELL_STACK)
             time.sleep(0.3)
         return {"code": None, "stopped": stopped, "idle": idle, "left": []}
@@ -54,12 +54,19 @@ class Watch:
             return "processes"
         if now < self.looked + 0.5:
             return ""
-        ticks, self.looked, before = self.processes.ticks(), now, self.ticks
-        self.ticks = ticks
-        # More than a hundredth of a second within half of one: less is what threads need that only wait.
-        if abs(ticks - before) > os.sysconf("SC_CLK_TCK") / 100:
+        self.looked = now
+        states = self.processes.states()
+        if self._is_working(states):
             self.active = now
-        return "processes" if len(self.processes.all()) > self.specification["processes"] else ""
+        self.states = states
+        return "processes" if len(states) > self.specification["processes"] else ""
+
+    def _is_working(self, states: dict[int, tuple[str, int]]) -> bool:
+        """Tell whether something was done since the last look: a process ran, wants to, began, ended, or reads."""
+        ticks, before = (sum(ticks for _, ticks in each.values()) for each in (states, self.states))
+        # More than a hundredth of a second within half of one: less is what threads need that only wait.
+        is_busy = abs(ticks - before) > os.sysconf("SC_CLK_TCK") / 100
+        return is_busy or states.keys() != self.states.keys() or any(state in "RD" for state, _ in states.values())
 
     def _is_full(self, times: int) -> bool:
         if self.room < 0:
