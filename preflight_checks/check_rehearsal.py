@@ -46,6 +46,8 @@ def check_program_comes_to_its_end(config: Config, rehearsed: Rehearsed) -> Iter
         rehearsal.no-pad-token        a tokenizer has no pad token
         rehearsal.no-padding          texts of unequal length are made into one tensor
         rehearsal.unpicklable         an object in a checkpoint, or for a worker, that pickle cannot hold
+        rehearsal.not-importable      a pickle names what its module does not have
+        rehearsal.worker-dies         a worker dies without an exception
         rehearsal.weights-only        a checkpoint that torch.load refuses by default
         rehearsal.state-prefix        a checkpoint from inside, or outside, of a wrapper
         rehearsal.state-mismatch      a checkpoint of another model or optimizer

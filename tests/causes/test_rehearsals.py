@@ -357,6 +357,40 @@ for x in DataLoader(Found(), batch_size=4):
         r"nothing_of_that_name is not installed, and the program imports it while it runs.*pip install",
         "import nothing",
     ),
+    "worker_dies": Case(
+        DIGITS
+        + """
+import os
+class Odd(torch.utils.data.Dataset):
+    def __len__(self):
+        return 8
+    def __getitem__(self, index):
+        return os.abort() if index == 5 else images[index]
+for x in DataLoader(Odd(), batch_size=4, num_workers=1):
+    pass
+""",
+        "os.abort() if index == 5 else images[index]",
+        "images[index]",
+        "worker-dies",
+        r"a worker of the DataLoader dies without an exception",
+    ),
+    "whole_model_of_another_program": Case(
+        DIGITS
+        + """
+import pickle, sys, types
+other = types.ModuleType("other")
+sys.modules["other"] = other
+other.Reader = type("Reader", (), {"__module__": "other"})
+text = pickle.dumps(other.Reader())
+del other.Reader
+pickle.loads(text)
+""",
+        "del other.Reader",
+        "",
+        "not-importable",
+        r"Reader was pickled by its name in other, and is not there",
+        "pickle.loads",
+    ),
     "memory": Case(
         DIGITS + "everything = torch.empty(10**15)\n",
         "10**15",

@@ -18,7 +18,7 @@ Said = dict[str, str]
 _CONSEQUENCES = re.compile(
     r"ProcessRaisedException|ProcessExitedException|ChildFailedError|SignalException|BrokenProcessPool|DistBackendError|"
     r"BrokenPipeError|EOFError(?!: EOF when reading)|ConnectionResetError|CalledProcessError|SystemExit: exit code|"
-    r"Connection closed by peer|Connection reset by peer|Broken pipe|ncclRemoteError"
+    r"DataLoader worker \(pid\(s\)|Connection closed by peer|Connection reset by peer|Broken pipe|ncclRemoteError"
 )
 _WORKER = re.compile(r"Caught (\w+) in DataLoader worker process")
 

@@ -52,6 +52,21 @@ KNOWN = (
         "workers that are spawned import the program's file, and its code at the top level starts workers again",
         'Put what the program does below this line:\n    if __name__ == "__main__":',
     ),
+    Known(
+        "not-importable",
+        r"Can't get attribute '(?P<object>[\w.]+)' on <module '(?P<module>[\w.]+)'",
+        "{object} was pickled by its name in {module}, and is not there",
+        "a pickle names a class or function by its module: this one is defined in a program's own file, or only below "
+        '`if __name__ == "__main__":`, or has moved',
+        "Define it at the top level of a module that both sides import",
+    ),
+    Known(
+        "worker-dies",
+        r"DataLoader worker \(pid[^)]*\)[^)]*\) exited unexpectedly|killed by signal: (?:Aborted|Segmentation fault)",
+        "a worker of the DataLoader dies without an exception",
+        "compiled code crashed in it, or it was killed, most often for want of memory",
+        "See it happen in the program itself:\n    DataLoader(..., num_workers=0)",
+    ),
     # Loading checkpoints.
     Known(
         "weights-only",
