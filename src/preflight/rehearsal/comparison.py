@@ -88,7 +88,7 @@ def compare(repeats: Repeats, masked: Sequence[str] = ()) -> Comparison:
     if not runs or first.ran.code not in (0, None):
         return Comparison(first=first.ran, evidence=first.evidence)
     other = runs[OTHER]
-    if other.ran.code != first.ran.code:
+    if other.ran.code not in (first.ran.code, None):
         other = trial.run(OTHER, perturbed(trial.began, without=_HARMLESS))
     found = Comparison(
         first=first.ran,
@@ -236,5 +236,7 @@ def _has_effect(first: _Run, again: _Run, other: _Run, reseeded: Reseeded) -> bo
         return None
     if value_difference(first.evidence, other.evidence) is not None:
         return True
+    if first.ran.code is None:
+        return None  # what it would have come to is not known
     one, two = first.evidence.without_number(reseeded.seed - 1), again.evidence.without_number(reseeded.seed - 1)
     return text_difference(one, other.evidence.without_number(reseeded.seed), Noise(one, two)) is not None
