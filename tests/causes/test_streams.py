@@ -11,6 +11,7 @@ from preflight.model import Finding
 from preflight.rehearsal.command import Command
 from preflight.rehearsal.orders import Orders
 from preflight.rehearsal.program import rehearse
+from preflight.rehearsal.standard import FEATURES
 
 BEGIN = """
 import random, functools
@@ -55,7 +56,7 @@ for name in sys.argv[1:]:
 """
 
 
-def findings_of(folder: Path, worlds: Mapping[str, str]) -> dict[str, list[Finding]]:
+def findings_of(folder: Path, worlds: Mapping[str, str], *features: str) -> dict[str, list[Finding]]:
     """Run each world in a fork of one process, which has paid for the imports, and return what is said of it."""
     project = folder / "project"
     project.mkdir()
@@ -63,7 +64,7 @@ def findings_of(folder: Path, worlds: Mapping[str, str]) -> dict[str, list[Findi
     files = [f"world_{number}.py" for number in range(len(worlds))]
     for file, text in zip(files, worlds.values(), strict=True):
         (project / file).write_text(BEGIN + text)
-    orders = Orders(root=project, answers=folder / "answers", features=("streams",))
+    orders = Orders(root=project, answers=folder / "answers", features=features or ("streams",))
     done = rehearse(Command(words=(sys.executable, "-W", "ignore", "driver.py", *files)), orders, seconds=300)
     ended = [line.split() for line in done.output.splitlines() if line.startswith("world_")]
     assert [(file, status) for file, _, status in ended] == [(file, "0") for file in files], done.output
@@ -263,3 +264,9 @@ def test_the_remedy_works_when_pasted(said: dict[str, list[Finding]], tmp_path: 
         assert "worker_init_fn=seed_worker" in lines[-1]
         worlds[world] = "\n".join(["", *lines[:-1], PASTED, text])
     assert {world: found for world, found in findings_of(tmp_path, worlds).items() if found} == {}
+
+
+def test_it_goes_with_the_other_features_of_a_rehearsal(tmp_path: Path) -> None:
+    world = {"a generator of the module": BROKEN["a generator of the module"][2]}
+    (finding,) = findings_of(tmp_path, world, *FEATURES)["a generator of the module"]
+    assert finding.id == "seeds.workers-repeat"

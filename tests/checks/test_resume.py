@@ -26,7 +26,7 @@ images, labels = load_digits(return_X_y=True)
 data = TensorDataset(torch.from_numpy(images).float() / 16, torch.from_numpy(labels))
 model = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.Dropout(0.1), torch.nn.Linear(32, 10))
 optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5**epoch)
 first = 0
 
 def states():

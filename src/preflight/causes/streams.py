@@ -84,11 +84,11 @@ def explain_streams(events: Sequence[Event]) -> Iterator[Finding]:
 
 def _passes_of(events: Sequence[Event]) -> list[_Pass]:
     """Return the passes in order, with what their workers drew."""
-    trained = {(event["pid"], event["iterator"]) for event in events if event["kind"] == "trained"}
+    trained = {(event["pid"], event["iterator"]) for event in events if event["kind"] == "drawing-trained"}
     passes: list[_Pass] = []
     of: dict[int, list[_Pass]] = defaultdict(list)
     for event in events:
-        if event["kind"] == "workers":
+        if event["kind"] == "drawing":
             passes.append(_Pass(event, (event["pid"], event["iterator"]) in trained))
             for pid in event["pids"]:
                 of[pid].append(passes[-1])

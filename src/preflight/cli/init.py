@@ -50,5 +50,5 @@ def main(argv: Sequence[str]) -> int:
 def _summary(section: dict[str, Any]) -> str:
     parts = [counted(len(section.get("imports", [])), "import"), f"{len(section.get('data', []))} data"]
     parts += [counted(len(section.get("paths", [])), "path")]
-    rest = [key for key in ("packages", "system", "gpu") if key in section]
+    rest = [key for key in ("packages", "system", "gpu", "seeds", "rehearsal") if key in section]
     return f"`preflight:` added with {', '.join([*parts, *rest])}"

@@ -21,6 +21,12 @@ _OTHER_CLASSES = frozenset({"HfArgumentParser", "LightningCLI", "FlagValues", "p
 _CONFIG = re.compile(r"-{0,2}(config|cfg|conf)([-_]?(file|path))?|-c")
 
 
+# What a program learns with whose passes can be cut short, or that lives for a while at least.
+_FRAMEWORKS = frozenset(
+    {"flax", "jax", "keras", "lightning", "pytorch_lightning", "tensorflow", "torch", "transformers"}
+)
+
+
 def of_rehearsal(project: Project) -> Entry:
     """Return `rehearsal:`; empty where it is not sure how the program is started, or that it learns something."""
     command = _command(project)
@@ -36,7 +42,7 @@ def of_seeds(project: Project) -> Entry:
 
 
 def _command(project: Project) -> str:
-    if len(project.scripts) != 1 or not _learns(project.demands) or _is_launched_otherwise(project.demands):
+    if len(project.scripts) != 1 or not _learns(project) or _is_launched_otherwise(project.demands):
         return ""
     script = project.scripts[0]
     if script.suffix != ".py" or (script.absolute().parent / "__init__.py").exists() or _reads_argv(project):
@@ -50,8 +56,9 @@ def _command(project: Project) -> str:
     )
 
 
-def _learns(demands: Demands) -> bool:
-    return any(name.rpartition(".")[2] in _LEARNS for name in demands.calls)
+def _learns(project: Project) -> bool:
+    tops = {each.name.partition(".")[0] for each in project.program.imports}
+    return bool(tops & _FRAMEWORKS) and any(name.rpartition(".")[2] in _LEARNS for name in project.demands.calls)
 
 
 def _is_launched_otherwise(demands: Demands) -> bool:

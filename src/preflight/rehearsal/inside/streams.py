@@ -1,10 +1,10 @@
 """Tells which random streams the workers of a DataLoader draw from, so that streams which repeat can be seen.
 
-Events: `workers` {iterator, pids, loader, place, dataset, method, persistent, grad} at the beginning of each pass that
-has workers; `trained` {iterator} once an optimizer steps on batches of that pass; and from inside the workers, for the
-first two fetches of a pass, `stream` {worker, workers, seed, pass, fetch, dataset, iterable, place, generators}, where
-`pass` counts in that process, and `generators` are those that the fetch drew from: {name, module, kind, file, before,
-after}, the digests of the state around it, `before` empty for a generator that was not there before the fetch.
+Events: `drawing` {iterator, pids, loader, place, dataset, method, persistent, grad} at the beginning of each pass that
+has workers; `drawing-trained` {iterator} once an optimizer steps on batches of that pass; and from inside the workers,
+for the first fetches of a pass, `stream` {worker, workers, seed, pass, fetch, dataset, iterable, place, generators},
+where `pass` counts in that process, and `generators` are those that the fetch drew from: {name, module, kind, file,
+before, after}, the digests of the state around it, `before` empty for a generator that was not there before the fetch.
 """
 
 import itertools
@@ -41,7 +41,7 @@ class _Passes:
         """Tell, once for each pass, that an optimizer steps on what it gave."""
         if self.current >= 0 and self.current not in self.trained:
             self.trained.add(self.current)
-            wire.tell("trained", iterator=self.current)
+            wire.tell("drawing-trained", iterator=self.current)
 
 
 _passes = _Passes()
@@ -58,7 +58,7 @@ def _watch_passes(module: ModuleType) -> None:
     def _reset(self: Any, loader: Any, *arguments: Any, **more: Any) -> Any:
         number = _passes.of[id(self)] = next(_passes.numbers)
         wire.tell(
-            "workers",
+            "drawing",
             iterator=number,
             pids=[worker.pid for worker in self._workers],
             loader=id(loader),
