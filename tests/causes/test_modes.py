@@ -105,7 +105,7 @@ def test_a_wrong_mode_is_named(name: str, id: str, words: str, line: str, runs: 
     assert line in (DIGITS + PROGRAMS[name]).splitlines()[found.line - 1]
 
 
-@pytest.mark.parametrize("name", PROGRAMS.keys() - {"no_eval", "no_train"})
+@pytest.mark.parametrize("name", sorted(PROGRAMS.keys() - {"no_eval", "no_train"}))
 def test_what_is_meant_so_is_not_spoken_of(name: str, runs: dict[str, Rehearsed]) -> None:
     assert not list(wrong_modes(runs[name]))
 
