@@ -9,6 +9,7 @@ from preflight.errors import UserError
 
 COMMANDS = {
     "run": "check what the experiment needs, and say GO or NO-GO",
+    "gate": "check, then start a command in its own place, or refuse to",
     "init": "write the preflight: section of a config from the project",
     "list": "list the checks that a run would run",
     "explain": "print the page of a check or of a finding",
@@ -28,7 +29,8 @@ commands:
 
 `preflight COMMAND --help` tells what a command takes; `preflight --version` which preflight this is.
 
-exit codes: 0 go, 1 no-go, 2 the command line or the config is wrong, 3 no verdict, 130 interrupted
+exit codes: 0 go, 1 no-go, 2 the command line or the config is wrong, 3 no verdict, 130 interrupted;
+`gate` has those of its command, and 125 where it does not start it
 """
 
 

@@ -56,6 +56,16 @@ def command_parser(command: str, description: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(prog=f"preflight {command}", description=description, allow_abbrev=False)
 
 
+def split_command(parser: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Return what stands in front of `--`, parsed, and the command behind it as it is; refuses where there is none."""
+    own = list(argv)
+    command = own[own.index("--") + 1 :] if "--" in own else []
+    arguments = parser.parse_args(own[: own.index("--")] if "--" in own else own)
+    if not command:
+        parser.error("the command to start is missing; it stands behind `--`")
+    return arguments, command
+
+
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Add `--config`."""
     parser.add_argument(

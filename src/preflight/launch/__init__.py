@@ -1,0 +1,1 @@
+"""From checks that say GO to a job that runs."""
