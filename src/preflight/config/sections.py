@@ -268,6 +268,14 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """`launch:`: how runs are started; `records` is the folder that their records are kept in."""
+
+    records: str = ""
+    at: Location = NOWHERE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ignore:
     """One entry of `ignore:`: the id of a finding, why it does not count, and the last day on which it does not."""
 
@@ -302,6 +310,7 @@ class Config:
     seeds: Seeds | None = None
     rehearsal: Rehearsal | None = None
     code: Code | None = None
+    launch: Launch | None = None
     checks: Mapping[str, Any] = field(default_factory=dict)
     ignore: tuple[Ignore, ...] = ()
     experiment: Mapping[str, Any] = field(default_factory=dict, metadata=_NO_KEY)

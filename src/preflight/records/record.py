@@ -1,0 +1,152 @@
+"""The record of a run: one value that says all of it, read from what was written when it began and what came after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from preflight.records.life import Life
+from preflight.records.states import State
+
+SCHEMA = "preflight.record/1"
+
+
+def now() -> str:
+    """Return the time as records hold it: ISO 8601 in UTC, so that text sorts as time does."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened: when, at which host, in which attempt, what kind, and its facts.
+
+    Two kinds have a meaning here: `state` (its facts hold `state`, and any other field of Record) and `known` (fields
+    of Record that become known without a change of state). Others (`command`, `scheduler`, `environment`, …) are only
+    kept and shown.
+    """
+
+    at: str
+    host: str
+    kind: str
+    attempt: int = 0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"at": self.at, "host": self.host, "kind": self.kind, "attempt": self.attempt, "facts": dict(self.facts)}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Event:
+        """Read what `to_json` wrote; raises ValueError where it is something else."""
+        match data:
+            case {"at": str(at), "kind": str(kind), **rest}:
+                facts, attempt = rest.get("facts", {}), rest.get("attempt", 0)
+                if isinstance(facts, dict) and isinstance(attempt, int):
+                    return cls(at=at, host=str(rest.get("host", "")), kind=kind, attempt=attempt, facts=facts)
+        raise ValueError("not an event")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """All that is known of a run.
+
+    `command` is the job's argv; `config` the file as it was named and `root` the folder of the project; `way` is how it
+    was started (`local`, `tmux`, `ssh:HOST`, `slurm`). `commit` is what runs, `snapshot` the ref that holds it where
+    the tree was not clean, `changes` the diff-stat against the branch; `lock` is the digest of the environment's lock
+    file, `environment` the folder of the environment, `checkout` the folder that the run executes in. `launcher` is the
+    process that started it and `job` the process that it is; `slurm` is its job id, `session` its tmux session.
+    `attempt` counts requeues from 0. Times are ISO 8601 in UTC. `reason` says in one line why it was refused, failed or
+    is lost. `flaws` are lines that tell what could not be read.
+    """
+
+    name: str
+    command: tuple[str, ...] = ()
+    config: str = ""
+    root: str = ""
+    way: str = "local"
+    created: str = ""
+    launcher: Life | None = None
+    commit: str = ""
+    branch: str = ""
+    snapshot: str = ""
+    changes: str = ""
+    lock: str = ""
+    environment: str = ""
+    checkout: str = ""
+    host: str = ""
+    job: Life | None = None
+    slurm: str = ""
+    session: str = ""
+    verdict: str = ""
+    state: State = State.CREATED
+    attempt: int = 0
+    started: str = ""
+    ended: str = ""
+    exit_code: int | None = None
+    reason: str = ""
+    flaws: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, those that are empty left out."""
+        told = {each.name: value for each in fields(self) if (value := getattr(self, each.name)) not in ("", (), None)}
+        return {"schema": SCHEMA, **{name: _plain(value) for name, value in told.items()}}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Record:
+        """Read what `to_json` wrote; keys of a later version are passed over.
+
+        Raises ValueError where `data` is no record, or one of a schema that this version cannot read.
+        """
+        if not isinstance(data, Mapping) or data.get("schema") != SCHEMA:
+            found = data.get("schema") if isinstance(data, Mapping) else data
+            raise ValueError(f"its schema is {found!r}, this version reads {SCHEMA!r}")
+        return cls(**{"name": "", **_known(data)})
+
+    def after(self, events: Iterable[Event]) -> Record:
+        """Return what the record is once these events have happened; raises ValueError where one cannot be read."""
+        told: dict[str, Any] = {"state": self.state, "attempt": self.attempt}
+        for event in sorted(events, key=_weight):
+            if event.kind in MEANINGFUL:
+                begins_again = _BEGINS_AGAIN if event.attempt > told["attempt"] else {}
+                told |= {**begins_again, **_known(event.facts), "attempt": event.attempt}
+        return replace(self, **told)
+
+
+MEANINGFUL = ("state", "known")
+_BEGINS_AGAIN: Mapping[str, Any] = {"started": "", "ended": "", "exit_code": None, "reason": "", "verdict": ""}
+
+
+def _weight(event: Event) -> tuple[int, int, str]:
+    """Return what orders events so that the last of them is what counts."""
+    try:
+        return event.attempt, State(event.facts["state"]).rank, event.at
+    except (KeyError, ValueError):
+        return event.attempt, -1, event.at
+
+
+_NAMES = {each.name for each in fields(Record)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Life):
+        return value.to_json()
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _known(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of Record in `data`, each as its type; raises ValueError where one cannot be that."""
+    values = {name: value for name, value in data.items() if name in _NAMES}
+    try:
+        for name in ("launcher", "job"):
+            if values.get(name) is not None:
+                values[name] = Life.from_json(values[name])
+        for name in ("command", "flaws"):
+            if name in values:
+                values[name] = tuple(str(each) for each in values[name])
+        if "state" in values:
+            values["state"] = State(values["state"])
+    except (TypeError, AttributeError) as problem:
+        raise ValueError(f"not a record: {problem!r}") from None
+    return values
