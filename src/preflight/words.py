@@ -41,7 +41,7 @@ class Terms:
     at: str = ""
 
 
-def check(
+def check(  # noqa: PLR0913 - all by name, each with a default
     *,
     timeout: float | None = None,
     needs: str | Sequence[str] = (),

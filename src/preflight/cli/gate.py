@@ -45,9 +45,7 @@ def main(argv: Sequence[str]) -> int:
     arguments, command = options.split_command(parser(), argv)
     rank = ranks.find(os.environ)
     code = once_per_node(rank, str(arguments.config), lambda: _decide(arguments, rank))
-    if code:
-        return code
-    become(command)
+    return code or become(command)
 
 
 def _decide(arguments: argparse.Namespace, rank: ranks.Rank | None) -> int:

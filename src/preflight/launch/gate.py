@@ -38,7 +38,7 @@ def become(command: Sequence[str]) -> NoReturn:
         if number := getattr(signal, name, None):
             signal.signal(number, signal.SIG_DFL)
     try:
-        os.execvpe(command[0], list(command), environment)
+        os.execvpe(command[0], list(command), environment)  # noqa: S606 - there is no shell
     except OSError as problem:
         raise NotStarted(command[0], problem) from None
 
