@@ -1,1 +1,1 @@
-"""From checks that say GO to a job that runs."""
+"""From a commit to a running job: the straight line of a launch, the ways of starting, and the gate in front."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,14 +55,14 @@ def top_of(folder: Path) -> Path | None:
     return next((each for each in (whole, *whole.parents) if (each / ".git").exists()), None)
 
 
-def repository(top: Path) -> Repository:
-    """Return the state of the working tree at `top`.
+def repository(top: Path, asked: Callable[..., str] | None = None) -> Repository:
+    """Return the state of the working tree at `top`; `asked` is who asks git in place of `ask`.
 
     Raises GitError where git is missing, refuses, or takes longer than 30 seconds.
     """
     facts: dict[str, str] = {}
     changed, untracked = [], []
-    fields = iter(ask(top, "status", "--porcelain=v2", "--branch", "-z").split("\0"))
+    fields = iter((asked or ask)(top, "status", "--porcelain=v2", "--branch", "-z").split("\0"))
     for field in fields:
         kind, _, rest = field.partition(" ")
         if kind == "#":
