@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from preflight.cli import options
 from preflight.errors import UserError
 from preflight.launch import ranks
-from preflight.launch.gate import REFUSED, become
+from preflight.launch.gate import become
 from preflight.launch.meeting import once_per_node
 from preflight.places.local import Local
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from preflight.model import Report
-    from preflight.verdict import Verdict
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,42 +48,17 @@ def _decide(arguments: argparse.Namespace, rank: ranks.Rank | None) -> int:
         raise UserError(f"--report {arguments.report}: there is no folder {arguments.report.absolute().parent}")
     place = Local()
     try:
-        from preflight import run
-        from preflight.reports.progress import Progress
-        from preflight.verdict import decide
+        from preflight.launch import checks
 
         settings = options.settings_of(arguments)
         selection = options.selection_of(arguments)
-        report = run.run(settings, selection=selection, strict=arguments.strict, watcher=Progress(), place=place)
+        report, verdict = checks.check(settings, selection=selection, strict=arguments.strict, place=place)
     finally:
         place.close()
-    verdict = decide(report)
     if arguments.report:
-        options.write(str(_named(arguments.report, rank)), _as_json(report, verdict))
-    tell(report, verdict)
-    return verdict.exit_code and (130 if report.interrupted else REFUSED)
-
-
-def tell(report: Report, verdict: Verdict) -> None:
-    """Show the report where the job's own output does not go; a plain GO is one line."""
-    from preflight.reports import terminal
-    from preflight.reports.text import has_colors, printable
-
-    paint = terminal.colored if has_colors(sys.stderr) else terminal.uncolored
-    text = terminal.render(report, verdict, paint)
-    if not verdict.exit_code and not verdict.counts["warnings"]:
-        text = text.splitlines(keepends=True)[-1]
-    try:
-        sys.stderr.write(printable(text, sys.stderr))
-        sys.stderr.flush()
-    except OSError:
-        return  # nobody hears; the job does not start, or it does
-
-
-def _as_json(report: Report, verdict: Verdict) -> str:
-    from preflight.reports import render
-
-    return render("json", report, verdict)
+        options.write(str(_named(arguments.report, rank)), checks.stored(report, verdict))
+    checks.tell(report, verdict)
+    return checks.refusal(report, verdict)
 
 
 def _named(file: Path, rank: ranks.Rank | None) -> Path:

@@ -1,0 +1,62 @@
+"""What a run is on a host that it was sent to: a folder that is unpacked, checked in, become the job, and asked of."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tarfile
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import IO
+
+from preflight import config as configuration
+from preflight import writing
+from preflight.errors import UserError
+from preflight.launch import checks
+from preflight.launch.gate import become
+from preflight.records.folder import Run
+from preflight.worker.request import Selection
+
+_PROCESS = "process"
+
+
+def receive(folder: Path, packed: IO[bytes]) -> int:
+    """Unpack what `ssh` sent into a new folder."""
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+        with tarfile.open(fileobj=packed, mode="r|") as tar:
+            tar.extractall(folder, filter="tar")
+    except (OSError, tarfile.TarError) as problem:
+        raise UserError(f"the run cannot be unpacked: {problem}", where=str(folder)) from None
+    return 0
+
+
+def carry_out(folder: Path) -> int:
+    """Check what belongs to this host, and become the job; return what is exited with instead."""
+    folder = folder.absolute()
+    run = Run(folder)
+    record = run.read()
+    (folder / _PROCESS).write_text(str(os.getpid()))
+    place = folder / "checkout" / os.fsdecode((folder / "below").read_bytes())
+    source = Path(record.config) if record.config else None
+    config = configuration.load(source, text=run.config.read_text(encoding="utf-8"), root=place)
+    report, verdict = checks.check(replace(config, root=place), selection=Selection(at=("node", "")))
+    writing.replace({run.report: checks.stored(report, verdict).encode()})
+    checks.tell(report, verdict)
+    os.chdir(place)
+    return checks.refusal(report, verdict) or become(record.command)
+
+
+def tell(folder: Path) -> int:
+    """Print the report."""
+    sys.stdout.write(Run(folder).report.read_text(encoding="utf-8") if Run(folder).report.exists() else "")
+    return 0
+
+
+def end(folder: Path) -> int:
+    """Ask the job, and what it started, to end."""
+    with suppress(OSError, ValueError):
+        os.killpg(os.getpgid(int((folder / _PROCESS).read_text())), signal.SIGTERM)
+    return 0

@@ -1,0 +1,114 @@
+"""What is started wherever a run is to run: the checks that belong there, then the job, all of it on record."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from preflight import writing
+from preflight.config import Config
+from preflight.errors import UserError
+from preflight.launch import ways
+from preflight.launch.supervision import Ending, Log, supervise
+from preflight.records.folder import Records, Run
+from preflight.records.life import Life, host
+from preflight.records.record import Record, now
+from preflight.records.states import State
+
+# What says where and as what a job runs; nothing in it is a secret.
+_TOLD = (
+    *("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "CONDA_PREFIX", "VIRTUAL_ENV", "TMPDIR", "LANG", "LC_ALL"),
+    *("SLURM_JOB_ID", "SLURM_JOB_PARTITION", "SLURM_JOB_NODELIST", "SLURM_JOB_NUM_NODES", "SLURM_CPUS_ON_NODE"),
+    *("SLURM_JOB_GPUS", "SLURM_RESTART_COUNT", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"),
+)
+
+
+def carry_out(folder: Path) -> int:
+    """Be the run whose record is in `folder`, and return the exit code of its job, or 125 where it is refused."""
+    run = _of_task(Run(folder, attempt=int(os.environ.get("SLURM_RESTART_COUNT", "0"))))
+    record = run.read()
+    if record.state is State.STOPPED:
+        return 0
+    log = Log(run.log)
+    try:
+        run.know(host=host(), job=Life.of(), slurm=_slurm_job(record))
+        _tell_world(run, log)
+        way = ways.of(run, ways.config_of(run))
+        if way.there and (code := _check(run, way.config, way.there, log)):
+            return code
+        run.enter(State.RUNNING, started=now())
+        log.say(f"starts {list(record.command)}")
+        ending = supervise(run, way.command(), Path(record.checkout), log, shown=way.is_shown)
+    except UserError as problem:
+        log.say(str(problem))
+        run.enter(State.FAILED, exit_code=getattr(problem, "exit_code", 125), reason=problem.message, ended=now())
+        raise
+    _end(run, ending, way.ended(ending), log)
+    return ending.code
+
+
+def _of_task(run: Run) -> Run:
+    """Return the run itself; for a task of a Slurm array one of its own, called NAME-TASK."""
+    task = os.environ.get("SLURM_ARRAY_TASK_ID", "")
+    if not task:
+        return run
+    record, name = run.read(), f"{run.name}-{task}"
+    with suppress(UserError):  # this is another attempt
+        text = run.config.read_text(encoding="utf-8") if run.config.exists() else ""
+        Records(run.folder.parent).create(replace(record, name=name, state=State.CREATED, flaws=()), config=text)
+    return Run(run.folder.with_name(name), attempt=run.attempt)
+
+
+def _slurm_job(record: Record) -> str:
+    return os.environ.get("SLURM_JOB_ID", "") or record.slurm
+
+
+def _tell_world(run: Run, log: Log) -> None:
+    told = {name: os.environ[name] for name in _TOLD if name in os.environ}
+    run.append("environment", variables=told, python=sys.version.split()[0], process=os.getpid())
+    log.say(f"{run.name} on {host()}, process {os.getpid()}, attempt {run.attempt}")
+    for name, value in told.items():
+        log.say(f"{name}={value}")
+
+
+def _check(run: Run, config: Config, sides: tuple[str, ...], log: Log) -> int:
+    """Run the checks that belong here; return 0 for go."""
+    from preflight.launch import checks
+    from preflight.worker.request import Selection
+
+    run.enter(State.CHECKING)
+    report, verdict = checks.check(config, selection=Selection(at=sides))
+    writing.replace({run.report: checks.stored(report, verdict).encode()})
+    checks.tell(report, verdict)
+    log.say(f"{verdict.word} {verdict.reason}".rstrip())
+    run.know(verdict=str(verdict.word))
+    if code := checks.refusal(report, verdict):
+        run.enter(State.REFUSED, exit_code=code, reason=verdict.reason, ended=now())
+        return code
+    return 0
+
+
+def _end(run: Run, ending: Ending, told: Mapping[str, Any], log: Log) -> None:
+    reason = ""
+    state = State.FINISHED if ending.code == 0 else State.FAILED
+    if ending.code > 128:
+        reason = f"killed by {_name(ending.code - 128)}"
+    if ending.asked:
+        state, reason = State.STOPPED, f"asked to end by {_name(ending.asked)}"
+    facts = {"state": state, "exit_code": ending.code, "reason": reason, "ended": now(), **told}
+    log.say(f"{facts['state']}, exit code {ending.code}" + (f": {facts['reason']}" if facts["reason"] else ""))
+    run.enter(**facts)
+
+
+def _name(number: int) -> str:
+    import signal
+
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

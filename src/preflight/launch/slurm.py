@@ -1,0 +1,102 @@
+"""Through sbatch: the options come from the config and are tried first, and the script is the same for every run."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+from preflight import writing
+from preflight.config import Config, Launch
+from preflight.errors import UserError
+from preflight.launch.commands import CommandFailed
+from preflight.launch.ways import Way
+from preflight.phrases import in_a_row
+
+# What is executed comes as arguments, which sbatch hands over as they are.
+_SCRIPT = b'#!/bin/sh\nexec "$@"\n'
+_OURS = {"output", "error", "chdir", "wrap", "parsable", "open-mode", "test-only", "wait", "input", "export-file"}
+# So many seconds before the time is up, the job is asked to end, and its record learns why.
+_NOTICE = "B:TERM@30"
+_PATIENCE = 10.0
+
+
+class Slurm(Way):
+    """A batch job."""
+
+    __slots__ = ()
+    here: ClassVar[tuple[str, ...]] = ("launch", "")
+    there: ClassVar[tuple[str, ...]] = ("node", "")
+    is_shown: ClassVar[bool] = False
+
+    def require(self) -> None:
+        """Raise UserError where sbatch would refuse the job, or does not know an option."""
+        options = self._options()
+        try:
+            self.commands("sbatch", "--test-only", *options, self._script())
+        except CommandFailed as problem:
+            message = re.sub(r"^(sbatch: error: |allocation failure: )+", "", problem.message)
+            fix = "See what there is, and correct `launch.slurm`:\n    sinfo"
+            raise UserError(f"Slurm would refuse the job: {message}", where=_place(self.config), fix=fix) from None
+
+    def start(self) -> str:
+        """Submit the job, and return its id."""
+        folder = str(self.run.folder).replace("%", "%%")  # sbatch replaces %j and its like
+        ours = ["--parsable", f"--job-name={self.run.name}", f"--output={folder}/slurm.txt", "--open-mode=append"]
+        words = [*ours, f"--chdir={self.record.checkout}", *self._options(), self._script(), *self.supervisor]
+        job = self.commands("sbatch", *words).strip().splitlines()[-1].partition(";")[0]
+        self.run.know(slurm=job)
+        return f"as job {job} of Slurm"
+
+    def stop(self) -> None:
+        """Ask the job to end, as a plain scancel would not ask a batch script, then cancel it."""
+        job = self.record.slurm
+        if job and self._is_running(job):
+            self.commands("scancel", "--batch", "--signal=TERM", job, fine=(0, 1))
+            until = time.monotonic() + _PATIENCE
+            while self._is_running(job):
+                if time.monotonic() > until:
+                    break
+                time.sleep(0.2)
+        if job:
+            self.commands("scancel", job)
+
+    def _is_running(self, job: str) -> bool:
+        words = ("squeue", "--noheader", "--states=RUNNING", "--format=%i", f"--jobs={job}")
+        return bool(self.commands(*words, fine=(0, 1)).strip())
+
+    def _script(self) -> str:
+        file = self.run.folder / "job.sh"
+        writing.replace({file: _SCRIPT}, durable=False)
+        return str(file)
+
+    def _options(self) -> list[str]:
+        """Return `launch.slurm` as sbatch wants it; raises UserError for an option that it does not know."""
+        given = (self.config.launch or Launch()).slurm
+        known = set(re.findall(r"--([a-z][a-z0-9-]+)", self.commands("sbatch", "--help"))) if given else set()
+        return [*([] if "signal" in given else [f"--signal={_NOTICE}"]), *_words(given, known, _place(self.config))]
+
+
+def _words(given: Mapping[str, object], known: set[str], place: str) -> Iterator[str]:
+    for name, value in given.items():
+        option, where = name.replace("_", "-"), f"{place}.{name}"
+        if option in _OURS:
+            raise UserError(f"--{option} is preflight's to set", where=where, fix="Remove the line.")
+        if option not in known:
+            raise UserError(f"sbatch has no option --{option}", where=where, fix=_nearest(option, known))
+        if isinstance(value, Mapping | list):
+            raise UserError("an option of sbatch is one value", where=where, fix="Write lists as sbatch does: a,b")
+        if value is not False and value is not None:
+            yield f"--{option}" if value is True else f"--{option}={value}"
+
+
+def _place(config: Config) -> str:
+    return f"{config.launch.at}.slurm" if config.launch else ""
+
+
+def _nearest(option: str, known: set[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(option, known, n=3)
+    return f"Do you mean {in_a_row(near)}?" if near else "`sbatch --help` lists them."
