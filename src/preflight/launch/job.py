@@ -32,8 +32,6 @@ def carry_out(folder: Path) -> int:
     """Be the run whose record is in `folder`, and return the exit code of its job, or 125 where it is refused."""
     run = _of_task(Run(folder, attempt=int(os.environ.get("SLURM_RESTART_COUNT", "0"))))
     record = run.read()
-    if record.state is State.STOPPED:
-        return 0
     log = Log(run.log)
     try:
         run.know(host=host(), job=Life.of(), slurm=_slurm_job(record))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from contextlib import suppress
+from typing import Any, ClassVar
 
 from preflight import writing
 from preflight.config import Config, Launch
 from preflight.errors import UserError
 from preflight.launch.commands import CommandFailed
+from preflight.launch.supervision import Ending
 from preflight.launch.ways import Way
 from preflight.phrases import in_a_row
 
@@ -20,6 +23,9 @@ _OURS = {"output", "error", "chdir", "wrap", "parsable", "open-mode", "test-only
 # So many seconds before the time is up, the job is asked to end, and its record learns why.
 _NOTICE = "B:TERM@30"
 _PATIENCE = 10.0
+# Where Slurm itself writes, for one why it ends a job.
+_SAID = "slurm.txt"
+_DUE = re.compile(r"\*\*\* JOB \d+ ON \S+ CANCELLED AT \S+ DUE TO ([A-Z ]+) \*\*\*")
 
 
 class Slurm(Way):
@@ -42,12 +48,25 @@ class Slurm(Way):
 
     def start(self) -> str:
         """Submit the job, and return its id."""
-        folder = str(self.run.folder).replace("%", "%%")  # sbatch replaces %j and its like
-        ours = ["--parsable", f"--job-name={self.run.name}", f"--output={folder}/slurm.txt", "--open-mode=append"]
-        words = [*ours, f"--chdir={self.record.checkout}", *self._options(), self._script(), *self.supervisor]
+        # The supervisor goes where it belongs by itself: sbatch would replace %j and its like in the folder's name.
+        ours = ["--chdir=/", f"--output={_pattern(str(self.run.folder))}", "--open-mode=append", "--parsable"]
+        words = [*ours, f"--job-name={self.run.name}", *self._options(), self._script(), *self.supervisor]
         job = self.commands("sbatch", *words).strip().splitlines()[-1].partition(";")[0]
         self.run.know(slurm=job)
         return f"as job {job} of Slurm"
+
+    def ended(self, ending: Ending) -> dict[str, Any]:
+        """Return why Slurm asked the job to end, where it says so."""
+        if not ending.asked:
+            return {}
+        with suppress(OSError):
+            if said := _DUE.findall((self.run.folder / _SAID).read_text(errors="replace")):
+                return {"reason": f"ended by Slurm: {said[-1].lower()}"}
+        with suppress(UserError):
+            left = self.commands("squeue", "--noheader", "--format=%L", f"--jobs={self.record.slurm}").strip()
+            if re.fullmatch(r"[01]:\d\d", left):
+                return {"reason": f"ended by Slurm: its time is up in {left}"}
+        return {}
 
     def stop(self) -> None:
         """Ask the job to end, as a plain scancel would not ask a batch script, then cancel it."""
@@ -89,6 +108,11 @@ def _words(given: Mapping[str, object], known: set[str], place: str) -> Iterator
             raise UserError("an option of sbatch is one value", where=where, fix="Write lists as sbatch does: a,b")
         if value is not False and value is not None:
             yield f"--{option}" if value is True else f"--{option}={value}"
+
+
+def _pattern(folder: str) -> str:
+    """Return what sbatch takes for a file in `folder`; it cannot be told of a folder with a backslash (sbatch(1))."""
+    return os.devnull if "\\" in folder else f"{folder.replace('%', '%%')}/{_SAID}"
 
 
 def _place(config: Config) -> str:

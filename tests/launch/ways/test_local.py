@@ -92,7 +92,17 @@ def test_data_that_no_commit_holds_is_told_before_anything_runs(experiment: Any)
 def start(experiment: Any, name: str = "one") -> subprocess.Popen[bytes]:
     """Launch a run that waits, and return its launcher, which by now supervises it."""
     (experiment.outside / "wait").touch()
-    words = ["launch", "--config", "foo.yaml", "--name", name, "--", sys.executable, "train.py", str(experiment.outside)]
+    words = [
+        "launch",
+        "--config",
+        "foo.yaml",
+        "--name",
+        name,
+        "--",
+        sys.executable,
+        "train.py",
+        str(experiment.outside),
+    ]
     process = subprocess.Popen(
         [sys.executable, "-m", "preflight", *words],
         cwd=experiment.folder,
