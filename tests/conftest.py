@@ -39,6 +39,14 @@ sys.stdout.buffer.write(pickle.dumps(list(answer) if inspect.isgenerator(answer)
 """
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_memory_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what tests remember of their runs out of the user's home."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def in_world() -> Callable[..., Any]:
     """Return `call(setup, function, ...)`: the function's value in a new process, after the shell text `setup`.

@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from preflight.config import Config
     from preflight.model import Report
-    from preflight.records.folder import Run
+    from preflight.records.folder import Records, Run
     from preflight.verdict import Verdict
 
 
@@ -130,6 +130,19 @@ def settings_of(arguments: argparse.Namespace) -> Config:
     except UserError:  # a file that nothing can follow
         return config
     return replace(load(source, text=text), root=config.root, drafted=True)
+
+
+def records_of(arguments: argparse.Namespace) -> Records:
+    """Return the records of the project that the config names, or that the working directory lies in."""
+    from preflight.config import load
+    from preflight.records.folder import DEFAULT, Records
+
+    records = Records.of(load(arguments.config))
+    if arguments.config is None and not records.folder.is_dir():
+        for folder in Path.cwd().parents:
+            if (folder / DEFAULT).is_dir():
+                return Records(folder / DEFAULT)
+    return records
 
 
 def selection_of(arguments: argparse.Namespace) -> Selection:

@@ -38,6 +38,7 @@ def main(argv: Sequence[str]) -> int:
     place = Local()
     try:
         from preflight import run
+        from preflight.records.memory import remember
         from preflight.reports.progress import Progress
         from preflight.verdict import decide
 
@@ -49,6 +50,7 @@ def main(argv: Sequence[str]) -> int:
     finally:
         place.close()
     _refuse_idle_names(report, selection.only, settings)
+    report = remember(report, settings, whole=selection.whole and facts is None)
     verdict = decide(report)
     options.show(report, verdict, views)
     return verdict.exit_code

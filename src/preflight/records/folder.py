@@ -165,7 +165,7 @@ class Run:
         self.append("known", **facts)
 
     def beat(self) -> None:
-        """Give a sign of life; where there is none for a while, other machines take the run to be lost."""
+        """Give a sign of life, best every minute: after ten without any, other machines take the run to be lost."""
         with suppress(OSError):
             (self.folder / ALIVE).touch()
 
@@ -175,15 +175,14 @@ class Run:
         record = Record(name=self.name)
         try:
             with open(self.folder / RECORD, "rb") as file:
-                record = replace(Record.from_json(json.loads(file.read())), name=self.name)
-            record = record.after(events)
+                record = Record.from_json({**json.load(file), "name": self.name})
         except FileNotFoundError:
             flaws.append(f"{RECORD} is not there")
         except OSError as problem:
             flaws.append(f"{RECORD} cannot be read: {problem.strerror}")
         except (ValueError, TypeError, RecursionError) as problem:
             flaws.append(f"{RECORD} cannot be read: {problem}")
-        return replace(record, flaws=tuple(flaws))
+        return replace(record, flaws=tuple(flaws)).after(events)
 
     def events(self) -> tuple[list[Event], list[str]]:
         """Return what has happened, in the order of time, and a line for each piece that cannot be read."""

@@ -52,9 +52,14 @@ class Life:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Life:
-        """Read what `to_json` wrote; raises TypeError where something is missing."""
+        """Read what `to_json` wrote; raises TypeError where something is missing or of another type."""
         names = {each.name for each in fields(cls)}
-        return cls(**{key: value for key, value in data.items() if key in names})
+        life = cls(**{key: value for key, value in data.items() if key in names})
+        if not all(isinstance(each, str) for each in (life.host, life.boot, life.space)):
+            raise TypeError("a process without the name of its host")
+        if not (isinstance(life.pid, int) and isinstance(life.started, int | float)):
+            raise TypeError("a process without a number")
+        return life
 
 
 def host() -> str:

@@ -40,11 +40,10 @@ class Event:
     @classmethod
     def from_json(cls, data: Any) -> Event:
         """Read what `to_json` wrote; raises ValueError where it is something else."""
-        match data:
-            case {"at": str(at), "kind": str(kind), **rest}:
-                facts, attempt = rest.get("facts", {}), rest.get("attempt", 0)
-                if isinstance(facts, dict) and isinstance(attempt, int):
-                    return cls(at=at, host=str(rest.get("host", "")), kind=kind, attempt=attempt, facts=facts)
+        told = data if isinstance(data, dict) else {}
+        at, kind, facts, attempt = told.get("at"), told.get("kind"), told.get("facts", {}), told.get("attempt", 0)
+        if isinstance(at, str) and isinstance(kind, str) and isinstance(facts, dict) and isinstance(attempt, int):
+            return cls(at=at, host=str(told.get("host", "")), kind=kind, attempt=attempt, facts=facts)
         raise ValueError("not an event")
 
 
@@ -105,13 +104,16 @@ class Record:
         return cls(**{"name": "", **_known(data)})
 
     def after(self, events: Iterable[Event]) -> Record:
-        """Return what the record is once these events have happened; raises ValueError where one cannot be read."""
+        """Return what the record is once these events have happened; one that cannot be understood is a flaw."""
         told: dict[str, Any] = {"state": self.state, "attempt": self.attempt}
-        for event in sorted(events, key=_weight):
-            if event.kind in MEANINGFUL:
-                begins_again = _BEGINS_AGAIN if event.attempt > told["attempt"] else {}
+        flaws = []
+        for event in sorted((each for each in events if each.kind in MEANINGFUL), key=_weight):
+            begins_again = _BEGINS_AGAIN if event.attempt > told["attempt"] else {}
+            try:
                 told |= {**begins_again, **_known(event.facts), "attempt": event.attempt}
-        return replace(self, **told)
+            except ValueError as problem:
+                flaws.append(f"an event of {event.at} cannot be understood: {problem}")
+        return replace(self, **{**told, "name": self.name, "flaws": (*self.flaws, *flaws)})
 
 
 MEANINGFUL = ("state", "known")
@@ -127,6 +129,8 @@ def _weight(event: Event) -> tuple[int, int, str]:
 
 
 _NAMES = {each.name for each in fields(Record)}
+_TEXTS = {each.name for each in fields(Record) if each.type == "str"}
+_NUMBERS = {"attempt", "exit_code"}
 
 
 def _plain(value: Any) -> Any:
@@ -148,5 +152,9 @@ def _known(data: Mapping[str, Any]) -> dict[str, Any]:
         if "state" in values:
             values["state"] = State(values["state"])
     except (TypeError, AttributeError) as problem:
-        raise ValueError(f"not a record: {problem!r}") from None
+        raise ValueError(f"not a record: {problem}") from None
+    for name, value in values.items():
+        is_text, is_number = isinstance(value, str), isinstance(value, int) or value is None
+        if (name in _TEXTS and not is_text) or (name in _NUMBERS and not is_number):
+            raise ValueError(f"its {name} is {value!r}")
     return values

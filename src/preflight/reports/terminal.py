@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from preflight.model import Finding, Report, Result, Severity, Status
 from preflight.phrases import counted, in_a_row
-from preflight.reports.text import clipped, elapsed, visible, visible_lines
+from preflight.reports.text import clipped, elapsed, moment, visible, visible_lines
 from preflight.verdict import Verdict, Word, refuses, unignored
 
 SHOWN = 3  # of things that are alike; the others are counted
@@ -49,6 +49,7 @@ def render(report: Report, verdict: Verdict, paint: Paint = uncolored) -> str:
         *_warnings(results, paint),
         *_bad(bad, paint),
         _again(report, bad, paint),
+        _since(report, paint),
         _closing(report, verdict, paint),
     ]
     return "\n\n".join("\n".join(lines) for section in sections if (lines := list(section))) + "\n"
@@ -186,6 +187,23 @@ def _again(report: Report, bad: Sequence[Result], paint: Paint) -> Iterator[str]
     if names:
         yield paint("run these again:", "dim")
         yield f"    {visible(shlex.join(['preflight', 'run', *config, '--only', *names]))}"
+
+
+def _since(report: Report, paint: Paint) -> Iterator[str]:
+    """Yield what has changed since the last GO, where one is known: of all that, the most telling."""
+    match report.facts.get("since"):
+        case {"at": str(at), "differences": [*differences]}:
+            told = [line for each in differences if (line := _difference(each))]
+            what = " · ".join(told[:SHOWN]) or "nothing has changed of what is known"
+            more = f" · and {len(told) - SHOWN:,} more, see `preflight diff`" if len(told) > SHOWN else ""
+            yield paint(f"since the last GO ({moment(at)}): ", "strong") + what + more
+
+
+def _difference(value: object) -> str:
+    match value:
+        case {"name": str(name), "before": str(before), "after": str(after)}:
+            return clipped(f"{name} {before} → {after}")
+    return ""
 
 
 def _closing(report: Report, verdict: Verdict, paint: Paint) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import UTC, datetime
 from typing import TextIO
 
 from preflight.quantities import format_duration
@@ -41,6 +42,16 @@ def visible_lines(text: str) -> list[str]:
 def elapsed(seconds: float) -> str:
     """Return seconds as people say them, as exactly as anybody cares: `0.02 s`, `3.2 s`, `2m5s`."""
     return format_duration(round(seconds, 2))
+
+
+def moment(at: str) -> str:
+    """Return an ISO 8601 time as people here say it: `Tue 14:02` in the last days, else `2026-11-20 14:02`."""
+    try:
+        then = datetime.fromisoformat(at).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return visible(at)
+    recent = 0 <= (datetime.now(UTC) - then).total_seconds() < 6 * 86_400
+    return then.strftime("%a %H:%M" if recent else "%Y-%m-%d %H:%M")
 
 
 def is_live(stream: TextIO) -> bool:

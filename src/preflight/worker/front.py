@@ -98,7 +98,7 @@ class Front(Session):
         if name == "gpus" and self.context.gpus is not None:
             send(self.context.gpus.told())
         else:
-            send(facts.GATHERERS[name](self.config.root))
+            send(facts.GATHERERS[name](self.config))
 
     def _order_stage(self) -> None:
         if self._serving and self.stage is not None:

@@ -1,0 +1,35 @@
+"""The runs of a project, the latest last, however many there are."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+from preflight.records.folder import RECORD, Records, Run
+from preflight.records.lost import judged
+from preflight.records.record import Record
+from preflight.system import slurm
+
+
+def latest(records: Records, count: int | None = None) -> list[Record]:
+    """Return the records of the last `count` runs, by default of all, in the order in which they were created.
+
+    Only those that are returned are read: which they are tells the time of a file that is written once.
+    """
+    names = sorted(records.names(), key=lambda name: (_created(records, name), name))
+    chosen = names[-count:] if count else names
+    read = [Run(records.folder / name).read() for name in chosen]
+    return sorted(settled(records, read), key=lambda record: record.created)
+
+
+def settled(records: Records, read: list[Record]) -> list[Record]:
+    """Return the records with the states that their runs are really in; Slurm is asked at most once."""
+    asked = any(record.slurm and not record.state.is_end for record in read)
+    jobs = slurm.states_of_jobs() if asked else None
+    return [judged(Run(records.folder / record.name, record.attempt), record, jobs) for record in read]
+
+
+def _created(records: Records, name: str) -> int:
+    with suppress(OSError):
+        return os.stat(os.path.join(records.folder, name, RECORD)).st_mtime_ns
+    return 0
