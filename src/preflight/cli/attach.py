@@ -15,9 +15,10 @@ def main(argv: Sequence[str]) -> int:
     from preflight.errors import UserError
     from preflight.launch import ways
     from preflight.launch.gate import become
+    from preflight.records.listing import settled
 
     run = options.run_of(arguments)
-    record = run.read()
+    [record] = settled(options.records_of(arguments), [run.read()])
     if record.state.is_end:
         raise UserError(f"{record.name} has ended: {record.state}", fix="`preflight logs` shows what it printed.")
     become(ways.of(run, ways.config_of(run)).attach())

@@ -65,10 +65,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 
 def run_of(arguments: argparse.Namespace) -> Run:
     """Return the run that `add_run` read the name of; raises UserError where there is none."""
-    from preflight.config import load
-    from preflight.records.folder import Records
-
-    return Records.of(load(arguments.config)).run(arguments.run)
+    return records_of(arguments).run(arguments.run)
 
 
 def note(line: str) -> None:

@@ -26,7 +26,14 @@ def order(run: Run, name: str, way: str) -> tuple[Order, list[str]]:
     text = run.config.read_text(encoding="utf-8") if run.config.exists() else ""
     source = Path(record.config) if record.config else None
     config = replace(configuration.load(source, text=text), root=Path(record.root))
-    again = Order(config=config, command=record.command, name=name, way=way or record.way, commit=record.commit)
+    again = Order(
+        config=config,
+        command=record.command,
+        name=name,
+        way=way or record.way,
+        commit=record.commit,
+        strict=record.strict,
+    )
     return again, list(_differences(record, config))
 
 

@@ -42,7 +42,9 @@ def carry_out(folder: Path) -> int:
     place = folder / "checkout" / os.fsdecode((folder / "below").read_bytes())
     source = Path(record.config) if record.config else None
     config = configuration.load(source, text=run.config.read_text(encoding="utf-8"), root=place)
-    report, verdict = checks.check(replace(config, root=place), selection=Selection(at=("node", "")))
+    report, verdict = checks.check(
+        replace(config, root=place), selection=Selection(at=("node", "")), strict=record.strict
+    )
     writing.replace({run.report: checks.stored(report, verdict).encode()})
     checks.tell(report, verdict)
     os.chdir(place)

@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from preflight import writing
-from preflight.config import Config
 from preflight.errors import UserError
 from preflight.launch import ways
 from preflight.launch.supervision import Ending, Log, supervise
@@ -37,7 +35,7 @@ def carry_out(folder: Path) -> int:
         run.know(host=host(), job=Life.of(), slurm=_slurm_job(record))
         _tell_world(run, log)
         way = ways.of(run, ways.config_of(run))
-        if way.there and (code := _check(run, way.config, way.there, log)):
+        if way.there and (code := _admit(run, way, log)):
             return code
         run.enter(State.RUNNING, started=now())
         log.say(f"starts {list(record.command)}")
@@ -63,7 +61,9 @@ def _of_task(run: Run) -> Run:
 
 
 def _slurm_job(record: Record) -> str:
-    return os.environ.get("SLURM_JOB_ID", "") or record.slurm
+    """Return the id that squeue shows: `12`, or `12_3` of an array."""
+    array, task = (os.environ.get(f"SLURM_ARRAY_{word}_ID", "") for word in ("JOB", "TASK"))
+    return f"{array}_{task}" if array else os.environ.get("SLURM_JOB_ID", "") or record.slurm
 
 
 def _tell_world(run: Run, log: Log) -> None:
@@ -74,21 +74,12 @@ def _tell_world(run: Run, log: Log) -> None:
         log.say(f"{name}={value}")
 
 
-def _check(run: Run, config: Config, sides: tuple[str, ...], log: Log) -> int:
-    """Run the checks that belong here; return 0 for go."""
+def _admit(run: Run, way: ways.Way, log: Log) -> int:
     from preflight.launch import checks
-    from preflight.worker.request import Selection
 
-    run.enter(State.CHECKING)
-    report, verdict = checks.check(config, selection=Selection(at=sides))
-    writing.replace({run.report: checks.stored(report, verdict).encode()})
-    checks.tell(report, verdict)
-    log.say(f"{verdict.word} {verdict.reason}".rstrip())
-    run.know(verdict=str(verdict.word))
-    if code := checks.refusal(report, verdict):
-        run.enter(State.REFUSED, exit_code=code, reason=verdict.reason, ended=now())
-        return code
-    return 0
+    code = checks.admit(run, way.config, way.there, strict=way.record.strict)
+    log.say(f"checked here: {run.read().verdict}")
+    return code
 
 
 def _end(run: Run, ending: Ending, told: Mapping[str, Any], log: Log) -> None:

@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from preflight import writing
 from preflight.config import Config, Launch
 from preflight.errors import UserError
-from preflight.launch import snapshot, surroundings, ways
+from preflight.launch import checks, snapshot, surroundings, ways
 from preflight.launch.checkout import check_out
 from preflight.launch.commands import Commands
 from preflight.launch.snapshot import Snapshot
@@ -19,7 +18,6 @@ from preflight.phrases import in_a_row
 from preflight.records.folder import Records, Run
 from preflight.records.record import Record, now
 from preflight.records.states import State
-from preflight.worker.request import Selection
 
 CHECKOUT = "checkout"
 
@@ -52,7 +50,12 @@ def launch(order: Order, tell: Callable[[str], None]) -> int:
     config = order.config
     source = os.path.abspath(config.source) if config.source else ""
     record = Record(
-        name=order.name, command=order.command, config=source, root=str(config.root.absolute()), way=order.way
+        name=order.name,
+        command=order.command,
+        config=source,
+        root=str(config.root.absolute()),
+        way=order.way,
+        strict=order.strict,
     )
     run = Records.of(config).create(record, config=config.text)
     way, commands = ways.of(run, config), Commands(run)
@@ -68,7 +71,7 @@ def launch(order: Order, tell: Callable[[str], None]) -> int:
             snapshot=taken.ref, lock=around.lock, environment=around.prefix, checkout=str(folder),
         )  # fmt: skip
         tell(f"{order.name}: {_told(taken)}, checked out in {folder}")
-        if code := _check(run, replace(config, root=folder), way.here, strict=order.strict):
+        if code := checks.admit(run, replace(config, root=folder), way.here, strict=order.strict):
             return code
         run.enter(State.STARTING)
         tell(f"{order.name}: started {way.start()}")
@@ -146,18 +149,3 @@ def _refuse_left_behind(config: Config, folder: Path) -> None:
             where=config.source,
             fix=f"Write an absolute path, or let the checkout have a link:\n    launch: {{link: [{tops}]}}",
         )
-
-
-def _check(run: Run, config: Config, sides: tuple[str, ...], *, strict: bool) -> int:
-    """Run the checks that belong to this side; return 0 for go."""
-    from preflight.launch import checks
-
-    run.enter(State.CHECKING)
-    report, verdict = checks.check(config, selection=Selection(at=sides), strict=strict)
-    writing.replace({run.report: checks.stored(report, verdict).encode()})
-    checks.tell(report, verdict)
-    run.know(verdict=str(verdict.word))
-    if code := checks.refusal(report, verdict):
-        run.enter(State.REFUSED, exit_code=code, reason=verdict.reason, ended=now())
-        return code
-    return 0

@@ -16,6 +16,7 @@ from preflight.launch.commands import CommandFailed
 from preflight.launch.supervision import Ending
 from preflight.launch.ways import Way
 from preflight.phrases import in_a_row
+from preflight.records.states import State
 
 # What is executed comes as arguments, which sbatch hands over as they are.
 _SCRIPT = b'#!/bin/sh\nexec "$@"\n'
@@ -53,6 +54,8 @@ class Slurm(Way):
         words = [*ours, f"--job-name={self.run.name}", *self._options(), self._script(), *self.supervisor]
         job = self.commands("sbatch", *words).strip().splitlines()[-1].partition(";")[0]
         self.run.know(slurm=job)
+        if "array" in (self.config.launch or Launch()).slurm:
+            self.run.enter(State.FINISHED, reason=f"an array: each task has a record, {self.run.name}-TASK")
         return f"as job {job} of Slurm"
 
     def ended(self, ending: Ending) -> dict[str, Any]:

@@ -1,14 +1,17 @@
 """Runs as batch jobs of a real Slurm."""
 
 import json
+import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from preflight.records.record import Record
 from preflight.records.states import State
 
 
@@ -110,9 +113,44 @@ def test_each_task_of_an_array_has_a_record(experiment: Any, slurm: Path) -> Non
 
 def test_a_job_whose_time_is_up_is_asked_to_end_and_says_so(experiment: Any, slurm: Path) -> None:
     (experiment.outside / "wait").touch()
-    experiment.write(slurm={"time": 1, "signal": "B:TERM@58"})
+    experiment.write(slurm={"time": 1, "signal": "B:TERM@48"})
     experiment.launch("slurm")
     experiment.seen()
     record = experiment.end()
     assert record.state is State.STOPPED
-    assert record.reason.startswith("ended by Slurm: its time is up in 0:5")
+    assert record.reason.startswith("ended by Slurm: its time is up in 0:")
+
+
+def test_a_job_that_somebody_cancels_says_so(experiment: Any, slurm: Path) -> None:
+    (experiment.outside / "wait").touch()
+    experiment.launch("slurm")
+    experiment.seen()
+    slurm_says("scancel", experiment.run().read().slurm)
+    experiment.until(lambda: settled(experiment).state is State.STOPPED)
+
+
+def test_a_node_that_goes_takes_the_run_with_it(experiment: Any, slurm: Path) -> None:
+    (experiment.outside / "wait").touch()
+    experiment.write(slurm={"no_requeue": True})
+    experiment.launch("slurm")
+    experiment.seen()
+    record = experiment.run().read()
+    node = record.host
+    for pid in (int((slurm / "pid" / node).read_text()), stepd_of(record.job.pid), record.job.pid):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    experiment.until(lambda: settled(experiment).state is State.LOST, 60)
+    assert "NODE_FAIL" in settled(experiment).reason
+    subprocess.run(["slurmd", "-N", node], check=True)
+    experiment.until(lambda: "idle" in slurm_says("sinfo", "--noheader", f"--nodes={node}", "--format=%t"))
+
+
+def settled(experiment: Any) -> Record:
+    """Return the record as `preflight runs` tells it."""
+    done = experiment.command("show", "--config", "foo.yaml", "one", "--format", "json")
+    return Record.from_json(json.loads(done.stdout)["record"])
+
+
+def stepd_of(pid: int) -> int:
+    """Return the parent of a process: of a batch job that is Slurm's step daemon."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
