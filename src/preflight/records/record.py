@@ -53,11 +53,11 @@ class Record:
 
     `command` is the job's argv; `config` the file as it was named and `root` the folder of the project; `way` is how it
     was started (`local`, `tmux`, `ssh:HOST`, `slurm`); `strict` says that warnings count. `commit` is what runs,
-    `snapshot` the ref that holds it where the tree was not clean, `changes` the diff-stat against the branch; `lock` is the digest of the environment's lock
-    file, `environment` the folder of the environment, `checkout` the folder that the run executes in. `launcher` is the
-    process that started it and `job` the process that it is; `slurm` is its job id, `session` its tmux session.
-    `attempt` counts requeues from 0. Times are ISO 8601 in UTC. `reason` says in one line why it was refused, failed or
-    is lost. `flaws` are lines that tell what could not be read.
+    `snapshot` the ref that holds it where the tree was not clean, `changes` the diff-stat against the branch; `lock` is
+    the digest of the environment's lock file, `environment` the folder of the environment, `checkout` the folder that
+    the run executes in. `launcher` is the process that started it and `job` the process that it is; `slurm` is its job
+    id, `session` its tmux session. `attempt` counts requeues from 0. Times are ISO 8601 in UTC. `reason` says in one
+    line why it was refused, failed or is lost. `flaws` are lines that tell what could not be read.
     """
 
     name: str
