@@ -7,6 +7,7 @@ import pickle
 import shlex
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -39,12 +40,11 @@ sys.stdout.buffer.write(pickle.dumps(list(answer) if inspect.isgenerator(answer)
 """
 
 
-@pytest.fixture(scope="session", autouse=True)
-def no_memory_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep what tests remember of their runs out of the user's home."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        yield
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what runs of the tests remember out of the user's home; before modules copy the environment."""
+    state = tempfile.TemporaryDirectory(prefix="preflight-state-")
+    os.environ["XDG_STATE_HOME"] = state.name
+    config.add_cleanup(state.cleanup)
 
 
 @pytest.fixture(scope="session")

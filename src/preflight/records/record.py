@@ -106,32 +106,28 @@ class Record:
 
     def after(self, events: Iterable[Event]) -> Record:
         """Return what the record is once these events have happened; one that cannot be understood is a flaw."""
-        told: dict[str, Any] = {"state": self.state, "attempt": self.attempt}
-        flaws = []
-        for event in sorted((each for each in events if each.kind in MEANINGFUL), key=_weight):
-            begins_again = _BEGINS_AGAIN if event.attempt > told["attempt"] else {}
+        told: dict[str, Any] = {"attempt": self.attempt}
+        flaws, ways = list(self.flaws), []
+        for event in sorted(events, key=lambda each: (each.attempt, each.at)):
             try:
-                told |= {**begins_again, **_known(event.facts), "attempt": event.attempt}
+                facts = _known(event.facts) if event.kind in MEANINGFUL else {}
             except ValueError as problem:
                 flaws.append(f"an event of {event.at} cannot be understood: {problem}")
-        return replace(self, **{**told, "name": self.name, "flaws": (*self.flaws, *flaws)})
+                continue
+            begins_again = _OF_AN_END if event.attempt > told["attempt"] else {}
+            told |= {**begins_again, **facts, "attempt": max(event.attempt, told["attempt"])}
+            ways += [(event.attempt, facts["state"].rank, event.at, facts)] if "state" in facts else []
+        *_, last = max(ways, key=lambda way: way[:3], default=({},))
+        of_its_end = {name: value for name, value in last.items() if name == "state" or name in _OF_AN_END}
+        return replace(self, **{**told, **of_its_end, "name": self.name, "flaws": tuple(flaws)})
 
 
 MEANINGFUL = ("state", "known")
-_BEGINS_AGAIN: Mapping[str, Any] = {"started": "", "ended": "", "exit_code": None, "reason": "", "verdict": ""}
-
-
-def _weight(event: Event) -> tuple[int, int, str]:
-    """Return what orders events so that the last of them is what counts."""
-    try:
-        return event.attempt, State(event.facts["state"]).rank, event.at
-    except (KeyError, ValueError):
-        return event.attempt, -1, event.at
-
+_OF_AN_END: Mapping[str, Any] = {"started": "", "ended": "", "exit_code": None, "reason": "", "verdict": ""}
 
 _NAMES = {each.name for each in fields(Record)}
 _TEXTS = {each.name for each in fields(Record) if each.type == "str"}
-_NUMBERS = {"attempt", "exit_code"}
+_NUMBERS: Mapping[str, Any] = {"attempt": int, "exit_code": int | None}
 
 
 def _plain(value: Any) -> Any:
@@ -155,7 +151,7 @@ def _known(data: Mapping[str, Any]) -> dict[str, Any]:
     except (TypeError, AttributeError) as problem:
         raise ValueError(f"not a record: {problem}") from None
     for name, value in values.items():
-        is_text, is_number = isinstance(value, str), isinstance(value, int) or value is None
-        if (name in _TEXTS and not is_text) or (name in _NUMBERS and not is_number):
+        wanted = str if name in _TEXTS else _NUMBERS.get(name)
+        if wanted is not None and not isinstance(value, wanted):
             raise ValueError(f"its {name} is {value!r}")
     return values
