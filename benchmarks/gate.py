@@ -1,4 +1,4 @@
-"""What the gate adds to the checks that it runs: `python -m benchmarks.gate` prints medians of pairs that take turns."""
+"""What the gate adds to the checks that it runs: `python -m benchmarks.gate` prints the median of pairs."""
 
 import sys
 import tempfile

@@ -20,6 +20,9 @@ _SECRET = re.compile(
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _MOST_VALUES = 5_000
 
+# What differs between any two runs and explains nothing.
+_OF_ONE_RUN = {"SLURM_JOB_ID"}
+
 
 def world_of(facts: Mapping[str, Any], config: str = "", source: str = "") -> World:
     """Return what is known from the facts of a report and the text of its config, by kind and name.
@@ -41,7 +44,7 @@ def world_of(facts: Mapping[str, Any], config: str = "", source: str = "") -> Wo
         "locks": dict(facts.get("locks") or {}),
         "code": {**commit, **uncommitted},
         "limits": dict(facts.get("limits") or {}),
-        "variables": dict(facts.get("variables") or {}),
+        "variables": {name: value for name, value in (facts.get("variables") or {}).items() if name not in _OF_ONE_RUN},
         "host": _told(place),
     }
 
