@@ -45,7 +45,7 @@ def replace(files: Mapping[Path, bytes], *, mode: int | None = None, durable: bo
             del parts[target]
         if durable:
             for folder in {os.path.dirname(os.path.realpath(path)) for path in files}:
-                _settle(folder)
+                settle(folder)
     finally:
         for part in parts.values():
             with suppress(OSError):
@@ -61,6 +61,16 @@ def save(files: Mapping[Path, bytes], *, mode: int | None = None) -> None:
         raise UserError(
             f"the file cannot be written: {problem.strerror}", where=str(problem.filename), fix=fix
         ) from None
+
+
+def settle(folder: str) -> None:
+    """Wait until the names in a folder are on the disk; some file systems cannot tell."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager
@@ -91,16 +101,6 @@ def _write(part: Path, data: bytes, old: os.stat_result | None, mode: int | None
         file.flush()
         if durable:
             os.fsync(file.fileno())
-
-
-def _settle(folder: str) -> None:
-    """Wait until the names in a folder are on the disk; some file systems cannot tell."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _sweep(folder: Path) -> None:

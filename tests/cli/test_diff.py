@@ -70,6 +70,16 @@ def test_two_reports(folder: Path, capsys) -> None:
         diff(["a.json", "c.json"])
 
 
+@pytest.mark.parametrize(
+    "facts", [{"packages": 3}, {"data": {"x": "y"}}, {"gpus": [3]}, {"data": {"x": {"size": "a"}}}]
+)
+def test_facts_that_are_none(facts: dict, folder: Path) -> None:
+    write_report(folder / "a.json", data={"x": {"size": 1}}, packages={"a": "1"}, gpus=[{"name": "H100"}])
+    write_report(folder / "b.json", **facts)
+    with pytest.raises(UserError, match="cannot be compared"):
+        diff(["a.json", "b.json"])
+
+
 def test_there_is_nothing_to_compare(folder: Path) -> None:
     with pytest.raises(UserError, match="nothing has failed here yet"):
         diff([])

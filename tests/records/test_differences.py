@@ -139,5 +139,15 @@ def test_what_is_no_config_has_no_values(text: str) -> None:
     assert isinstance(world_of({}, text)["config"], dict)
 
 
+def test_what_no_two_jobs_have_in_common_is_no_difference() -> None:
+    worlds = [world_of({"variables": {"SLURM_JOB_ID": job, "OMP_NUM_THREADS": "1"}}) for job in ("1", "2")]
+    assert compare(*worlds) == []
+
+
+def test_another_environment_is_told() -> None:
+    before, after = (world_of({"python": "3.12", "prefix": prefix}) for prefix in ("/env/a", "/env/b"))
+    assert [str(each) for each in compare(before, after)] == ["environment /env/a → /env/b"]
+
+
 def test_a_world_of_nothing() -> None:
     assert not any(world_of({}).values())

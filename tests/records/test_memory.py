@@ -89,6 +89,13 @@ def test_a_damaged_memory_is_none(text: str, state: Path) -> None:
     assert "since" not in remember(report(Status.FAILED), config()).facts
 
 
+def test_a_memory_that_cannot_be_compared_is_none(state: Path) -> None:
+    remember(report(Status.PASSED, data={"x": {"size": 1}}), config())
+    for file in state.rglob("*.json"):
+        file.write_text(file.read_text().replace('{"size": 1}', '"large"'))
+    assert "since" not in remember(report(Status.FAILED, data={"x": {"size": 2}}), config()).facts
+
+
 def test_a_home_that_cannot_be_written(state: Path) -> None:
     state.write_text("a file")
     shown = remember(report(Status.PASSED), config())

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from itertools import islice
 
 from preflight.cli import options
+from preflight.errors import UserError
 from preflight.phrases import counted
 from preflight.reports.text import clipped, moment, visible
 
@@ -44,11 +45,14 @@ def main(argv: Sequence[str]) -> int:
     from preflight.records.sides import by_default, named
 
     records, config = options.records_of(arguments), load(arguments.config)
-    if arguments.b:
-        before, after = named(arguments.a, records), named(arguments.b, records)
-    else:
-        before, after = by_default(records, config, named(arguments.a, records) if arguments.a else None)
-    differences = compare(before.world, after.world, suspects_of(after.report) if after.report else "")
+    try:
+        if arguments.b:
+            before, after = named(arguments.a, records), named(arguments.b, records)
+        else:
+            before, after = by_default(records, config, named(arguments.a, records) if arguments.a else None)
+        differences = compare(before.world, after.world, suspects_of(after.report) if after.report else "")
+    except (TypeError, AttributeError, ValueError) as problem:
+        raise UserError(f"the facts of a report cannot be compared: {problem}") from None
     if arguments.json:
         options.say(json.dumps([asdict(each) for each in differences], indent=2) + "\n")
     else:

@@ -42,8 +42,11 @@ def carry_out(folder: Path) -> int:
         ending = supervise(run, way.command(), Path(record.checkout), log, shown=way.is_shown)
     except UserError as problem:
         log.say(str(problem))
-        run.enter(State.FAILED, exit_code=getattr(problem, "exit_code", 125), reason=problem.message, ended=now())
+        with suppress(OSError):
+            run.enter(State.FAILED, exit_code=getattr(problem, "exit_code", 125), reason=problem.message, ended=now())
         raise
+    except OSError as problem:
+        raise UserError(f"the run is not started: {problem.strerror}", where=str(problem.filename or "")) from None
     _end(run, ending, way.ended(ending), log)
     return ending.code
 
@@ -91,7 +94,10 @@ def _end(run: Run, ending: Ending, told: Mapping[str, Any], log: Log) -> None:
         state, reason = State.STOPPED, f"asked to end by {_name(ending.asked)}"
     facts = {"state": state, "exit_code": ending.code, "reason": reason, "ended": now(), **told}
     log.say(f"{facts['state']}, exit code {ending.code}" + (f": {facts['reason']}" if facts["reason"] else ""))
-    run.enter(**facts)
+    try:
+        run.enter(**facts)
+    except OSError as problem:  # the job has run all the same
+        sys.stderr.write(f"preflight: the end of {run.name} cannot be recorded: {problem.strerror}\n")
 
 
 def _name(number: int) -> str:

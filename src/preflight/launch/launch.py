@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -84,8 +84,11 @@ def _on_record(run: Run) -> Iterator[None]:
     try:
         yield
     except UserError as problem:
-        run.enter(State.REFUSED, reason=problem.message, ended=now())
+        with suppress(OSError):
+            run.enter(State.REFUSED, reason=problem.message, ended=now())
         raise
+    except OSError as problem:
+        raise UserError(f"the run cannot be prepared: {problem.strerror}", where=str(problem.filename or "")) from None
     except KeyboardInterrupt:
         run.enter(State.STOPPED, reason="interrupted while it was launched", ended=now())
         raise

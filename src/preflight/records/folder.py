@@ -61,6 +61,7 @@ class Records:
             if config:
                 writing.replace({unfinished / CONFIG: config.encode()}, mode=0o600)
             os.rename(unfinished, run.folder)
+            writing.settle(str(self.folder))
         except OSError as problem:
             shutil.rmtree(unfinished, ignore_errors=True)
             if problem.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):

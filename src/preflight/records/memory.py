@@ -47,7 +47,10 @@ def remember(report: Report, config: Config, *, whole: bool = True, side: str = 
         _note(_folder(config, side), met, *((GO, LAST) if verdict.word is Word.GO else (LAST,)))
     if verdict.word is Word.GO or last_go is None:
         return report
-    differences = compare(last_go.world, world, suspects_of(report))
+    try:
+        differences = compare(last_go.world, world, suspects_of(report))
+    except (TypeError, AttributeError, ValueError):  # a damaged memory, or one of another version
+        return report
     since = {"at": last_go.at, "differences": [asdict(each) for each in differences]}
     return replace(report, facts={**report.facts, "since": since})
 
