@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -90,8 +91,8 @@ def _end(run: Run, ending: Ending, told: Mapping[str, Any], log: Log) -> None:
     state = State.FINISHED if ending.code == 0 else State.FAILED
     if ending.code > 128:
         reason = f"killed by {_name(ending.code - 128)}"
-    if ending.asked:
-        state, reason = State.STOPPED, f"asked to end by {_name(ending.asked)}"
+    if ending.asked or ending.code == 128 + signal.SIGINT:  # which a terminal sends to the job itself
+        state, reason = State.STOPPED, f"asked to end by {_name(ending.asked or signal.SIGINT)}"
     facts = {"state": state, "exit_code": ending.code, "reason": reason, "ended": now(), **told}
     log.say(f"{facts['state']}, exit code {ending.code}" + (f": {facts['reason']}" if facts["reason"] else ""))
     try:
@@ -101,8 +102,6 @@ def _end(run: Run, ending: Ending, told: Mapping[str, Any], log: Log) -> None:
 
 
 def _name(number: int) -> str:
-    import signal
-
     try:
         return signal.Signals(number).name
     except ValueError:

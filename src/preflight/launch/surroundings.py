@@ -40,7 +40,7 @@ def agree(config: Config) -> Surroundings:
     elif changed:
         raise UserError(
             f"the environment is not what {in_a_row([shown(lock) for lock in locks])} says: {in_a_row(changed)}",
-            where="launch.environment: refuse",
+            where=f"{config.launch.at}.environment" if config.launch else "",
             fix="See all of it, then lock what is installed or go back to what was:\n    preflight env diff\n"
             "    preflight env commit\n    preflight env restore",
         )

@@ -79,7 +79,7 @@ class Experiment:
         self.until(lambda: (self.outside / "seen.json").exists())
         return json.loads((self.outside / "seen.json").read_text())
 
-    def until(self, is_so: Callable[[], object], seconds: float = 40) -> None:
+    def until(self, is_so: Callable[[], object], seconds: float = 90) -> None:
         """Wait until something is so."""
         end = time.monotonic() + seconds
         while not is_so():

@@ -2,10 +2,12 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -121,6 +123,27 @@ def test_a_signal_reaches_the_job(experiment: Any, number: signal.Signals) -> No
     record = experiment.run().read()
     assert (record.state, number.name in record.reason) == (State.STOPPED, True)
     assert not lives(experiment.seen()["pid"])
+
+
+def test_the_job_has_the_terminal(experiment: Any) -> None:
+    """It sees a terminal, reads what is typed, and Ctrl-C means it and not the launcher."""
+    program = "import sys, time; print(sys.stdout.isatty(), sys.stdin.isatty(), input(), flush=True); time.sleep(60)"
+    words = ["launch", "--config", "foo.yaml", "--name", "one", "--", sys.executable, "-c", program]
+    pid, leader = pty.fork()
+    if pid == 0:
+        os.chdir(experiment.folder)
+        os.execv(sys.executable, [sys.executable, "-m", "preflight", *words])
+    os.write(leader, b"typed\n")
+    shown = b""
+    while b"True True typed" not in shown:
+        shown += os.read(leader, 1 << 16)
+    os.write(leader, b"\x03")
+    with suppress(OSError):
+        while os.read(leader, 1 << 16):
+            pass
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 128 + signal.SIGINT
+    record = experiment.run().read()
+    assert (record.state, record.reason) == (State.STOPPED, "asked to end by SIGINT")
 
 
 def test_the_job_does_not_outlive_its_supervisor(experiment: Any) -> None:
