@@ -37,7 +37,8 @@ def run_of(
 ) -> Run:
     run = Records(folder / ".preflight" / "runs").create(Record(name=name), config=config)
     run.know(commit=commit) if commit else None
-    run.enter(state, started=f"2026-01-01T{hour:02}:00:00+00:00")
+    code = {State.FINISHED: 0, State.FAILED: 1}.get(state)
+    run.enter(state, started=f"2026-01-01T{hour:02}:00:00+00:00", exit_code=code)
     write_report(run.report, **facts)
     return run
 

@@ -156,6 +156,13 @@ def test_a_file_comes_before_a_run(records: Records, tmp_path: Path, capsys: pyt
     assert capsys.readouterr().out == (GOLDEN / "go.0.terminal").read_text()
 
 
+def test_a_run_that_is_called_like_a_file(records: Records, capsys: pytest.CaptureFixture[str]) -> None:
+    records.create(Record(name="x.json"))
+    assert show(["x.json"]) == 0
+    with pytest.raises(UserError, match=r"y\.json cannot be read: No such file"):
+        show(["y.json"])
+
+
 def test_neither_a_file_nor_a_run(run: Run) -> None:
     with pytest.raises(UserError, match="there is no run called a") as missing:
         show(["a"])

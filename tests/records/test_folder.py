@@ -191,6 +191,12 @@ def test_keys_of_a_later_version_are_passed_over(run: Run) -> None:
     assert (read.commit, read.command, read.flaws) == ("abc", ("python", "train.py"), ())
 
 
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="the record cannot be written: Not a directory"):
+        Records(tmp_path / "file" / "runs").create(Record(name="one"))
+
+
 def test_a_folder_without_a_record(records: Records) -> None:
     (records.folder / "odd").mkdir(parents=True)
     assert records.run("odd").read().flaws == ("record.json is not there",)

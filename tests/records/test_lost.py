@@ -17,6 +17,7 @@ from preflight.records.listing import latest, settled
 from preflight.records.lost import judged
 from preflight.records.record import Record
 from preflight.records.states import State
+from preflight.system import slurm
 
 
 @pytest.fixture
@@ -147,6 +148,7 @@ def test_what_slurm_completed_may_still_write_its_end(run: Run) -> None:
     assert state_of(run, {"12": "COMPLETED"})[0] is State.RUNNING
     make_silent(run, lost.HANDOVER + 1)
     assert state_of(run, {"12": "COMPLETED"})[0] is State.FINISHED
+    assert run.read().exit_code == 0
 
 
 def test_slurm_is_asked_once_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,17 +158,25 @@ def test_slurm_is_asked_once_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyP
     program = tmp_path / "bin" / "squeue"
     program.parent.mkdir()
     program.write_text(
-        f"#!/bin/sh\necho x >> '{tmp_path}/asked'\necho '0 RUNNING'\necho '1 TIMEOUT'\necho '2_[3-5] PENDING'\n"
+        f"#!/bin/sh\necho $* >> '{tmp_path}/asked'\necho '0 RUNNING'\necho '1 TIMEOUT'\necho '2_[3-5] PENDING'\n"
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     assert [each.state for each in latest(records)] == [State.RUNNING, State.FAILED, State.RUNNING]
-    assert (tmp_path / "asked").read_text() == "x\n"
+    assert [line.split()[-1] for line in (tmp_path / "asked").read_text().splitlines()] == ["--jobs=0,1,2"]
     program.write_text("#!/bin/sh\necho error >&2\nexit 1\n")
     assert [each.state for each in latest(records)] == [State.RUNNING, State.FAILED, State.RUNNING]
     program.write_text("#!/bin/sh\nexec sleep 20\n")
     monkeypatch.setattr("preflight.system.slurm._PATIENCE", 0.2)
     assert [each.state for each in latest(records)] == [State.RUNNING, State.FAILED, State.RUNNING]
+
+
+def test_slurm_that_has_forgotten_the_only_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "squeue"
+    program.write_text("#!/bin/sh\necho 'slurm_load_jobs error: Invalid job id specified' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert slurm.states_of_jobs(["12"]) == {}
 
 
 def test_only_the_last_are_read(tmp_path: Path) -> None:

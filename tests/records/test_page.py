@@ -29,7 +29,7 @@ def test_the_commands_are_understood(command: str, tmp_path: Path, monkeypatch: 
     records = Records(tmp_path / ".preflight" / "runs")
     for name, state in (("OTHER", State.FINISHED), ("RUN", State.FAILED)):
         run = records.create(Record(name=name))
-        run.enter(state, started=now())
+        run.enter(state, started=now(), exit_code=int(state is State.FAILED))
         run.log.touch()
     assert main(shlex.split(command)[1:]) == 0
 

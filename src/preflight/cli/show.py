@@ -37,10 +37,11 @@ def main(argv: Sequence[str]) -> int:
     """Show the report and return the exit code of its verdict; a file comes before a run of its name."""
     arguments = parser().parse_args(argv)
     views = options.views_of(arguments)
-    if os.path.lexists(arguments.report) or arguments.report.endswith(".json"):
+    if os.path.lexists(arguments.report):
         return _show_report(arguments.report, views)
     records = options.records_of(arguments)
-    if not (records.folder / arguments.report).is_dir() and not records.names():
+    names = records.names()
+    if arguments.report not in names and (not names or arguments.report.endswith(".json")):
         return _show_report(arguments.report, views)
     from preflight.records.listing import settled
 

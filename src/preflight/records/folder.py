@@ -64,7 +64,7 @@ class Records:
             writing.settle(str(self.folder))
         except OSError as problem:
             shutil.rmtree(unfinished, ignore_errors=True)
-            if problem.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            if os.path.lexists(run.folder):
                 raise self._taken(run) from None
             where = str(problem.filename or self.folder)
             raise UserError(f"the record cannot be written: {problem.strerror}", where=where) from None

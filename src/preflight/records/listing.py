@@ -24,8 +24,8 @@ def latest(records: Records, count: int | None = None) -> list[Record]:
 
 def settled(records: Records, read: list[Record]) -> list[Record]:
     """Return the records with the states that their runs are really in; Slurm is asked at most once."""
-    asked = any(record.slurm and not record.state.is_end for record in read)
-    jobs = slurm.states_of_jobs() if asked else None
+    open_jobs = sorted({record.slurm for record in read if record.slurm and not record.state.is_end})
+    jobs = slurm.states_of_jobs(open_jobs) if open_jobs else None
     return [judged(Run(records.folder / record.name, record.attempt), record, jobs) for record in read]
 
 

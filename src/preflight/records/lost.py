@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from preflight.quantities import format_duration
 from preflight.records.folder import Run
@@ -37,7 +38,7 @@ _ENDS = {
 
 _WAITS = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT"})
 
-Found = tuple[State, str]
+Found = dict[str, Any]
 
 
 def judged(run: Run, record: Record, jobs: Mapping[str, str] | None) -> Record:
@@ -49,7 +50,7 @@ def judged(run: Run, record: Record, jobs: Mapping[str, str] | None) -> Record:
     if record.state.is_end:
         return record
     found = _by_slurm(run, record, jobs) if record.slurm else _by_process(run, record)
-    return replace(record, state=found[0], reason=found[1]) if found else record
+    return replace(record, **found) if found else record
 
 
 def _by_process(run: Run, record: Record) -> Found | None:
@@ -60,10 +61,10 @@ def _by_process(run: Run, record: Record) -> Found | None:
         if record.state is State.STARTING and record.job is None and silence < HANDOVER:
             return None
         what = "its process" if record.job else "the launcher"
-        return State.LOST, f"{what} {process.pid} on {process.host} is gone and left no exit code"
+        return _lost(f"{what} {process.pid} on {process.host} is gone and left no exit code")
     if alive is None and silence > SILENCE:
         where = process.host if process else record.host or "an unknown host"
-        return State.LOST, f"no sign of life from {where} for {format_duration(silence)}"
+        return _lost(f"no sign of life from {where} for {format_duration(silence)}")
     return None
 
 
@@ -71,22 +72,25 @@ def _by_slurm(run: Run, record: Record, jobs: Mapping[str, str] | None) -> Found
     silence = _silence(run)
     if jobs is None:
         mute = record.state is State.RUNNING and silence > SILENCE
-        return (
-            (State.LOST, f"Slurm does not answer, and its job {record.slurm} gives no sign of life") if mute else None
-        )
+        return _lost(f"Slurm does not answer, and its job {record.slurm} gives no sign of life") if mute else None
     told = jobs.get(record.slurm)
     if told is None:
-        return (State.LOST, f"Slurm does not know its job {record.slurm} any more") if silence > HANDOVER else None
+        return _lost(f"Slurm does not know its job {record.slurm} any more") if silence > HANDOVER else None
     reason = f"Slurm: {told} (job {record.slurm})"
     if told in _WAITS:
-        return State.STARTING, reason
+        return {"state": State.STARTING, "reason": reason}
     end = _ENDS.get(told)
     # The job may be writing its own end in this moment.
     if end is None or (end is State.FINISHED and silence < HANDOVER):
         return None
+    found: Found = {"state": end, "reason": reason, **({"exit_code": 0} if end is State.FINISHED else {})}
     with suppress(OSError):
-        run.enter(end, reason=reason)
-    return end, reason
+        run.enter(**found)
+    return found
+
+
+def _lost(reason: str) -> Found:
+    return {"state": State.LOST, "reason": reason}
 
 
 def _silence(run: Run) -> float:

@@ -23,7 +23,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from preflight.config import Config
 
-_GREEN = frozenset({State.FINISHED})
 _RED = frozenset({State.REFUSED, State.FAILED, State.LOST})
 
 
@@ -92,9 +91,10 @@ class _Known:
 def _of_runs(records: Records) -> Iterator[_Known]:
     read = [Run(records.folder / name).read() for name in records.names()]
     for record in settled(records, read):
-        if record.state in _GREEN | _RED:
+        is_green = record.state is State.FINISHED and record.exit_code == 0
+        if is_green or record.state in _RED:
             run = Run(records.folder / record.name)
-            yield _Known(_began(record), record.state in _GREEN, partial(_of_run, run, record))
+            yield _Known(_began(record), is_green, partial(_of_run, run, record))
 
 
 def _remembered(config: Config) -> Iterator[_Known]:

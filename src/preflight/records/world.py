@@ -18,9 +18,10 @@ _SECRET = re.compile(
     r"(?:$|[^a-z])"
 )
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-# Names of a job, which no two have in common.
-_OF_A_JOB = frozenset({"SLURM_JOB_ID", "SLURMD_NODENAME"})
 _MOST_VALUES = 5_000
+
+# What differs between any two runs and explains nothing.
+_OF_ONE_RUN = {"SLURM_JOB_ID"}
 
 
 def world_of(facts: Mapping[str, Any], config: str = "", source: str = "") -> World:
@@ -34,7 +35,6 @@ def world_of(facts: Mapping[str, Any], config: str = "", source: str = "") -> Wo
     devices = [str(each.get("name")) for each in facts.get("gpus") or ()]
     driver = {"driver": facts.get("driver_version"), "GPUs": ", ".join(devices) if devices else None}
     place = {name: facts.get(name) for name in ("host", "system", "processors")}
-    variables = {name: value for name, value in (facts.get("variables") or {}).items() if name not in _OF_A_JOB}
     return {
         "data": dict(facts.get("data") or {}),
         "packages": dict(facts.get("packages") or {}),
@@ -44,7 +44,7 @@ def world_of(facts: Mapping[str, Any], config: str = "", source: str = "") -> Wo
         "locks": dict(facts.get("locks") or {}),
         "code": {**commit, **uncommitted},
         "limits": dict(facts.get("limits") or {}),
-        "variables": variables,
+        "variables": {name: value for name, value in (facts.get("variables") or {}).items() if name not in _OF_ONE_RUN},
         "host": _told(place),
     }
 
