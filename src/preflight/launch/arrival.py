@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from preflight.errors import UserError
 from preflight.launch import checks
 from preflight.launch.gate import become
 from preflight.records.folder import Run
+from preflight.records.life import Life
 from preflight.worker.request import Selection
 
 _PROCESS = "process"
@@ -27,7 +29,8 @@ def receive(folder: Path, packed: IO[bytes]) -> int:
     try:
         folder.mkdir(mode=0o700, parents=True)
         with tarfile.open(fileobj=packed, mode="r|") as tar:
-            tar.extractall(folder, filter="tar")
+            tar.extraction_filter = getattr(tarfile, "tar_filter", None)  # Python 3.11.4 and later
+            tar.extractall(folder)  # noqa: S202 - it comes from the user's own launcher
     except (OSError, tarfile.TarError) as problem:
         raise UserError(f"the run cannot be unpacked: {problem}", where=str(folder)) from None
     return 0
@@ -38,7 +41,7 @@ def carry_out(folder: Path) -> int:
     folder = folder.absolute()
     run = Run(folder)
     record = run.read()
-    (folder / _PROCESS).write_text(str(os.getpid()))
+    (folder / _PROCESS).write_text(json.dumps(Life.of().to_json()), encoding="utf-8")
     place = folder / "checkout" / os.fsdecode((folder / "below").read_bytes())
     source = Path(record.config) if record.config else None
     config = configuration.load(source, text=run.config.read_text(encoding="utf-8"), root=place)
@@ -59,6 +62,8 @@ def tell(folder: Path) -> int:
 
 def end(folder: Path) -> int:
     """Ask the job, and what it started, to end."""
-    with suppress(OSError, ValueError):
-        os.killpg(os.getpgid(int((folder / _PROCESS).read_text())), signal.SIGTERM)
+    with suppress(OSError, ValueError, TypeError):
+        job = Life.from_json(json.loads((folder / _PROCESS).read_text(encoding="utf-8")))
+        if job.is_alive:
+            os.killpg(os.getpgid(job.pid), signal.SIGTERM)
     return 0

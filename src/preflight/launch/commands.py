@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import IO
 
 from preflight.errors import UserError
 from preflight.records.folder import Run
@@ -29,7 +30,9 @@ class Commands:
         with suppress(OSError):
             self.run.append("command", words=list(words), exit_code=code, seconds=round(seconds, 3))
 
-    def __call__(self, *words: str, given: bytes = b"", fine: Collection[int] = (0,), limit: float = _LIMIT) -> str:
+    def __call__(
+        self, *words: str, given: IO[bytes] | None = None, fine: Collection[int] = (0,), limit: float = _LIMIT
+    ) -> str:
         """Return what a command prints, its errors included where it fails; `given` is its standard input.
 
         Raises CommandFailed where it is not there, takes longer than `limit` seconds, or ends with a code that is not
@@ -37,7 +40,9 @@ class Commands:
         """
         began = time.monotonic()
         try:
-            done = subprocess.run(words, input=given, capture_output=True, timeout=limit, check=False)
+            done = subprocess.run(
+                words, stdin=given or subprocess.DEVNULL, capture_output=True, timeout=limit, check=False
+            )
         except FileNotFoundError:
             raise CommandFailed(f"the command {words[0]} is not there", fix=f"Install {words[0]}.") from None
         except subprocess.TimeoutExpired:

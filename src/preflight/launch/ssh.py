@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shlex
+import signal
 import sys
 import tarfile
 import tempfile
@@ -52,7 +53,7 @@ class Ssh(Local):
         with tempfile.TemporaryFile() as packed:
             self._pack(packed)
             packed.seek(0)
-            self._there("job", "--receive", self.record.session, given=packed.read(), limit=_TRANSFER)
+            self._there("job", "--receive", self.record.session, given=packed, limit=_TRANSFER)
         become(self.supervisor)
 
     def command(self) -> list[str]:
@@ -62,7 +63,7 @@ class Ssh(Local):
 
     def ended(self, ending: Ending) -> dict[str, Any]:
         """Fetch the report, end what goes on there where ssh was ended here, tell a refusal from a job's own code."""
-        if ending.asked:
+        if ending.asked or ending.code == 128 + signal.SIGINT:
             with suppress(UserError):
                 self._end()
         elif ending.code == _BROKEN:

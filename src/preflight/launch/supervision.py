@@ -18,7 +18,7 @@ from pathlib import Path
 from preflight.launch.gate import NotStarted, untouched
 from preflight.records.folder import Run
 from preflight.records.record import now
-from preflight.system.kernel import die_with_parent
+from preflight.system.kernel import die_with_parent, process_state
 
 _FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH")
 _ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
@@ -162,6 +162,7 @@ class _Job:
                         selector.unregister(key.fd)
                         os.close(key.fd)
                 beaten = self._beat(beaten)
+                _pause_with(self.process.pid)
                 if not ended and self.process.poll() is not None:
                     ended = time.monotonic()
                 if ended and (not ready or time.monotonic() > ended + _REST):
@@ -199,18 +200,43 @@ class _Job:
 @contextmanager
 def _foreground(group: int) -> Iterator[None]:
     """Let the job have the terminal, so that it is what Ctrl-C and the keyboard mean."""
-    try:
-        before = os.tcgetpgrp(0)
-        if before != os.getpgrp():
-            raise OSError  # noqa: TRY301 - we are in the background ourselves
-    except OSError:
-        yield
-        return
-    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-    with suppress(OSError):
-        os.tcsetpgrp(0, group)
+    has_terminal = _has_terminal()
+    if has_terminal:
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        _hand_over(group)
     try:
         yield
     finally:
-        with suppress(OSError):
-            os.tcsetpgrp(0, before)
+        if has_terminal:
+            with suppress(OSError):
+                os.tcsetpgrp(0, os.getpgrp())
+
+
+def _has_terminal() -> bool:
+    """Tell whether the keyboard means us: not where there is none, nor in the background."""
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False
+
+
+def _hand_over(group: int) -> None:
+    """Give the terminal to the job, and wake it up should it have asked for it too early."""
+    with suppress(OSError):
+        os.tcsetpgrp(0, group)
+        os.killpg(group, signal.SIGCONT)
+
+
+def _pause_with(pid: int) -> None:
+    """Stop where Ctrl-Z has stopped the job, so that the shell is there again; what wakes us up wakes the job."""
+    try:
+        is_ours = os.tcgetpgrp(0) == pid
+    except OSError:
+        return
+    if is_ours and process_state(pid) == "T":
+        os.tcsetpgrp(0, os.getpgrp())
+        os.kill(os.getpid(), signal.SIGSTOP)
+        if _has_terminal():
+            _hand_over(pid)
+        else:  # `bg`
+            os.killpg(pid, signal.SIGCONT)

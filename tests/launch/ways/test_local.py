@@ -137,6 +137,10 @@ def test_the_job_has_the_terminal(experiment: Any) -> None:
     shown = b""
     while b"True True typed" not in shown:
         shown += os.read(leader, 1 << 16)
+    os.write(leader, b"\x1a")  # Ctrl-Z stops both, `fg` wakes both
+    assert os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1])
+    os.kill(pid, signal.SIGCONT)
+    time.sleep(1)
     os.write(leader, b"\x03")
     with suppress(OSError):
         while os.read(leader, 1 << 16):
