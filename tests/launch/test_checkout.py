@@ -1,5 +1,6 @@
 """The folder that a run executes in: whole or not there, of the commit and of nothing else."""
 
+import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from preflight.errors import UserError
+from preflight.launch import checkout
 from preflight.launch.checkout import check_out, remove
 from preflight.launch.snapshot import take
 
@@ -77,7 +79,11 @@ def test_git_that_is_killed_leaves_nothing(top, git, tmp_path: Path, monkeypatch
     assert not (tmp_path / "code").exists()
 
 
-def test_a_launch_that_was_killed_does_not_lock_out_others(top, git, tmp_path: Path) -> None:
-    (top / ".git" / "preflight.lock").write_text("left")
-    check_out(top, commit_of(top, git), tmp_path / "code")
+def test_a_launch_that_hangs_does_not_lock_out_others(
+    top, git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkout, "_PATIENCE", 0.1)
+    with open(top / ".git" / "preflight.lock", "wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        check_out(top, commit_of(top, git), tmp_path / "code")
     assert (tmp_path / "code" / "train.py").exists()

@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,9 @@ from pathlib import Path
 from preflight.errors import UserError
 from preflight.launch.git import Git, Tell, refusal, silent
 from preflight.system.git import GitError
+
+# Who holds the lock needs it for milliseconds; who has it for longer hangs, and is not waited for.
+_PATIENCE = 30.0
 
 
 def check_out(top: Path, commit: str, folder: Path, tell: Tell = silent) -> None:
@@ -46,12 +50,23 @@ def _make_worktree(git: Git, commit: str, folder: Path) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keep other launches out: git fails where it meets a worktree that another git has half made."""
+    """Keep other launches out for a while: git fails where it meets a worktree that another git has half made."""
     with ExitStack() as stack:
         with suppress(OSError):
             file = stack.enter_context(open(folder / "preflight.lock", "wb"))
-            fcntl.flock(file, fcntl.LOCK_EX)
+            until = time.monotonic() + _PATIENCE
+            while not _is_locked(file.fileno()) and time.monotonic() < until:
+                time.sleep(0.02)
         yield
+
+
+def _is_locked(descriptor: int) -> bool:
+    """Lock a file for this process if nobody else has; raises OSError where the file system has no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _remove(git: Git, folder: Path) -> None:

@@ -59,7 +59,7 @@ def take(root: Path, name: str, tell: Tell = silent) -> Snapshot:
         _refuse_bulk(git, new)
         told = (*uncovered, *_of_nested(nested))
         tree = _tree(git, nested)
-        if before.commit and tree == git("rev-parse", "HEAD^{tree}").strip():
+        if before.commit and tree == git("rev-parse", f"{before.commit}^{{tree}}").strip():
             return Snapshot(top=git.top, commit=before.commit, branch=before.branch, uncovered=told)
         parents = ("-p", before.commit) if before.commit else ()
         commit = git("commit-tree", "--no-gpg-sign", *parents, tree, given=f"Snapshot for the run {name}\n").strip()
@@ -118,14 +118,8 @@ def require_clean(root: Path, tell: Tell = silent) -> Snapshot:
 
 def ref_of(name: str) -> str:
     """Return the ref of a run's snapshot: git-check-ref-format(1) forbids much of what a run may be called."""
-    word = quote(name, safe="").replace("~", "%7E").replace("..", "%2E%2E")
-    return "refs/preflight/" + (
-        word[: word.rindex(".")] + "%2E" + word.rpartition(".")[2] if _ends_badly(word) else word
-    )
-
-
-def _ends_badly(word: str) -> bool:
-    return word.endswith((".", ".lock"))
+    word = quote(name, safe="").replace("~", "%7E").replace("..", "%2E%2E").replace(".lock", "%2Elock")
+    return f"refs/preflight/{word.removesuffix('.')}{'%2E' if word.endswith('.') else ''}"
 
 
 @contextmanager
