@@ -16,7 +16,7 @@ from preflight.launch import ways
 from preflight.launch.supervision import Ending, Log, supervise
 from preflight.records.folder import Records, Run
 from preflight.records.life import Life, host
-from preflight.records.record import Record, now
+from preflight.records.record import now
 from preflight.records.states import State
 
 # What says where and as what a job runs; nothing in it is a secret.
@@ -29,11 +29,13 @@ _TOLD = (
 
 def carry_out(folder: Path) -> int:
     """Be the run whose record is in `folder`, and return the exit code of its job, or 125 where it is refused."""
-    run = _of_task(Run(folder, attempt=int(os.environ.get("SLURM_RESTART_COUNT", "0"))))
+    run = Run(folder)
+    if run.read().way == "slurm":  # another way may have been taken inside of somebody's job
+        run = _of_task(Run(folder, attempt=int(os.environ.get("SLURM_RESTART_COUNT", "0"))))
     record = run.read()
     log = Log(run.log)
     try:
-        run.know(host=host(), job=Life.of(), slurm=_slurm_job(record))
+        run.know(host=host(), job=Life.of(), **({"slurm": _slurm_job()} if record.way == "slurm" else {}))
         _tell_world(run, log)
         way = ways.of(run, ways.config_of(run))
         if way.there and (code := _admit(run, way, log)):
@@ -64,10 +66,10 @@ def _of_task(run: Run) -> Run:
     return Run(run.folder.with_name(name), attempt=run.attempt)
 
 
-def _slurm_job(record: Record) -> str:
+def _slurm_job() -> str:
     """Return the id that squeue shows: `12`, or `12_3` of an array."""
     array, task = (os.environ.get(f"SLURM_ARRAY_{word}_ID", "") for word in ("JOB", "TASK"))
-    return f"{array}_{task}" if array else os.environ.get("SLURM_JOB_ID", "") or record.slurm
+    return f"{array}_{task}" if array else os.environ.get("SLURM_JOB_ID", "")
 
 
 def _tell_world(run: Run, log: Log) -> None:

@@ -197,3 +197,10 @@ def lives(pid: int) -> bool:
             return file.read().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_a_run_in_the_foreground_of_somebodys_job_is_no_job_of_slurm(experiment: Any, monkeypatch: Any) -> None:
+    for name, value in {"JOB_ID": "7", "ARRAY_JOB_ID": "7", "ARRAY_TASK_ID": "3", "RESTART_COUNT": "2"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    record = experiment.launch("local").read()
+    assert (record.state, record.slurm, record.attempt) == (State.FINISHED, "", 0), experiment.done.stderr
