@@ -95,9 +95,21 @@ class Slurm(Way):
 
     def _options(self) -> list[str]:
         """Return `launch.slurm` as sbatch wants it; raises UserError for an option that it does not know."""
-        given = (self.config.launch or Launch()).slurm
+        given = as_written((self.config.launch or Launch()).slurm, self.config.text)
         known = set(re.findall(r"--([a-z][a-z0-9-]+)", self.commands("sbatch", "--help"))) if given else set()
         return [*([] if "signal" in given else [f"--signal={_NOTICE}"]), *_words(given, known, _place(self.config))]
+
+
+def as_written(options: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """Return options with numbers as the config has them: YAML 1.1 reads `time: 1:00:00` as 3600, Slurm as an hour."""
+    import yaml
+
+    written = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - it makes nothing but text
+    for key in ("preflight", "launch", "slurm"):
+        written = written.get(key) if isinstance(written, Mapping) else None
+    raw = written if isinstance(written, Mapping) else {}
+    numbers = [name for name, value in options.items() if type(value) in (int, float) and "$" not in raw.get(name, "$")]
+    return {**options, **{name: raw[name] for name in numbers}}
 
 
 def _words(given: Mapping[str, object], known: set[str], place: str) -> Iterator[str]:
