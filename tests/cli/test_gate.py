@@ -185,15 +185,3 @@ def test_a_folder_that_another_user_can_write_is_no_place_to_meet(node: Path) ->
     (node / f"preflight-gate-{os.getuid()}").mkdir(mode=0o777)
     (node / f"preflight-gate-{os.getuid()}").chmod(0o777)
     assert meeting.once_per_node(Rank(1, "key"), "foo.yaml", lambda: 6) == 6
-
-
-def test_torchrun_checks_once_and_starts_all(node: Path) -> None:
-    pytest.importorskip("torch")
-    words = ["--no-python", "--nproc-per-node", "3", *GATE, "count", "--report", "report.json", "--"]
-    words += ["bash", "-c", "echo rank $LOCAL_RANK of $LOCAL_WORLD_SIZE"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*torchrun, *words], capture_output=True, text=True, timeout=120, env=environment)
-    assert sorted(done.stdout.splitlines()) == [f"rank {number} of 3" for number in range(3)], done.stderr
-    assert (node / "checked").read_text() == "x"
-    assert json.loads(Path("report.json").read_text())["results"][0]["check"] == "count.it"
