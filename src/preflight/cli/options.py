@@ -131,15 +131,15 @@ def settings_of(arguments: argparse.Namespace) -> Config:
 
 def records_of(arguments: argparse.Namespace) -> Records:
     """Return the records of the project that the config names, or that the working directory lies in."""
-    from preflight.config import load
     from preflight.records.folder import DEFAULT, Records
 
-    records = Records.of(load(arguments.config))
-    if arguments.config is None and not records.folder.is_dir():
-        for folder in Path.cwd().parents:
-            if (folder / DEFAULT).is_dir():
-                return Records(folder / DEFAULT)
-    return records
+    # To know what a config may say takes longer than to list thousands of runs.
+    if arguments.config is not None or os.path.lexists("preflight.yaml"):
+        from preflight.config import load
+
+        return Records.of(load(arguments.config))
+    here = Path.cwd()
+    return Records(next((each for each in (here, *here.parents) if (each / DEFAULT).is_dir()), here) / DEFAULT)
 
 
 def selection_of(arguments: argparse.Namespace) -> Selection:

@@ -59,8 +59,8 @@ class Git:
         )
 
     def state(self) -> Repository:
-        """Return the state of the working tree; raises GitError as `__call__` does."""
-        return repository(self.top, lambda _top, *words: self(*words))
+        """Return the state of the working tree, each untracked file named; raises GitError as `__call__` does."""
+        return repository(self.top, lambda _top, *words: self(*words, "--untracked-files=all"))
 
     def __call__(self, *words: str, index: Path | None = None, hooks: bool = False, given: str = "") -> str:
         """Return what a command prints; raises GitError where it fails.

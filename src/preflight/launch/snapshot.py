@@ -20,6 +20,7 @@ from preflight.system.git import GitError, Repository
 
 # Files that nobody has added yet: more than this is data or output that .gitignore forgot.
 MOST_UNTRACKED = 100 * 1000**2
+_PLAIN = ("H 100644 ", "H 100755 ", "H 120000 ")
 _SUBMODULE, _ASSUMED, _LEFT_OUT = "160000", "h", "S"
 
 
@@ -55,7 +56,7 @@ def take(root: Path, name: str, tell: Tell = silent) -> Snapshot:
         if not (before.changed or before.untracked) and before.commit:
             return Snapshot(top=git.top, commit=before.commit, branch=before.branch, uncovered=uncovered)
         _refuse_conflicts(git, before, entries)
-        new, nested = _untracked(git)
+        new, nested = _untracked(before)
         _refuse_bulk(git, new)
         told = (*uncovered, *_of_nested(nested))
         tree = _tree(git, nested)
@@ -79,7 +80,7 @@ def commit(root: Path, message: str, tell: Tell = silent) -> Snapshot:
     with _told(git, "the commit was refused"):
         before, entries = git.state(), list(_entries(git))
         _refuse_conflicts(git, before, entries)
-        new, nested = _untracked(git)
+        new, nested = _untracked(before)
         _refuse_bulk(git, new)
         with _private_index(git) as index:
             _add(git, index, nested)
@@ -141,9 +142,10 @@ class _Entry:
 
 
 def _entries(git: Git) -> Iterator[_Entry]:
+    """Yield what is in the index and no plain file that is as git expects it, and the .gitattributes."""
     for line in git("ls-files", "-v", "--stage", "-z").split("\0"):
-        words, _, path = line.partition("\t")
-        if path:
+        if line and not (line.startswith(_PLAIN) and not line.endswith(".gitattributes")):
+            words, _, path = line.partition("\t")
             letter, mode, _, stage = words.split(" ")
             yield _Entry(letter, mode, stage, path)
 
@@ -170,9 +172,9 @@ def _speaks_of_lfs(file: Path) -> bool:
         return False
 
 
-def _untracked(git: Git) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _untracked(state: Repository) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the files that git neither knows nor ignores, and the repositories among them."""
-    names = [each for each in git("ls-files", "--others", "--exclude-standard", "-z").split("\0") if each]
+    names = state.untracked
     return tuple(each for each in names if not each.endswith("/")), tuple(each for each in names if each.endswith("/"))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
 from preflight.records.folder import RECORD, Records, Run
 from preflight.records.lost import judged
@@ -16,7 +15,8 @@ def latest(records: Records, count: int | None = None) -> list[Record]:
 
     Only those that are returned are read: which they are tells the time of a file that is written once.
     """
-    names = sorted(records.names(), key=lambda name: (_created(records, name), name))
+    folder = os.fspath(records.folder)
+    names = sorted(records.names(), key=lambda name: (_created(f"{folder}/{name}/{RECORD}"), name))
     chosen = names[-count:] if count else names
     read = [Run(records.folder / name).read() for name in chosen]
     return sorted(settled(records, read), key=lambda record: record.created)
@@ -29,7 +29,8 @@ def settled(records: Records, read: list[Record]) -> list[Record]:
     return [judged(Run(records.folder / record.name, record.attempt), record, jobs) for record in read]
 
 
-def _created(records: Records, name: str) -> int:
-    with suppress(OSError):
-        return os.stat(os.path.join(records.folder, name, RECORD)).st_mtime_ns
-    return 0
+def _created(file: str) -> int:
+    try:
+        return os.stat(file).st_mtime_ns
+    except OSError:
+        return 0
