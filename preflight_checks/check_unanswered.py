@@ -11,9 +11,3 @@ LATER = "is read, and a later version looks at it"
 def check_seeds_of_a_command() -> None:
     """The command gives the same result twice under one seed."""
     pytest.skip(f"seeds.command {LATER}")
-
-
-@check(when="rehearsal")
-def check_rehearsal() -> None:
-    """The real program runs for a few batches."""
-    pytest.skip(f"rehearsal {LATER}")

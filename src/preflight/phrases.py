@@ -2,8 +2,18 @@
 
 import os
 import re
+import signal
 from collections.abc import Sequence
 from pathlib import Path
+
+_SIGNALS = {
+    signal.SIGSEGV: "segmentation fault",
+    signal.SIGABRT: "abort",
+    signal.SIGBUS: "bus error, often a full /dev/shm or a file that shrank while mapped",
+    signal.SIGILL: "illegal instruction, often a build for another processor",
+    signal.SIGFPE: "arithmetic error",
+    signal.SIGKILL: "killed from outside, often for want of memory",
+}
 
 
 def in_a_row(names: Sequence[object], most: int = 3) -> str:
@@ -35,3 +45,13 @@ def no_answer(path: str, seconds: float, place: str) -> dict[str, str]:
         "cause": f"{place} is blocked, as a network file system is whose server is gone or out of reach",
         "fix": "Ask whether its server is up and mount it again, or run on another node",
     }
+
+
+def signal_name(number: int) -> str:
+    """Return `SIGSEGV (segmentation fault)` for 11, and the like."""
+    try:
+        known = signal.Signals(number)
+    except ValueError:
+        return f"signal {number}"
+    meaning = _SIGNALS.get(known)
+    return f"{known.name} ({meaning})" if meaning else known.name

@@ -39,9 +39,10 @@ class Terms:
     when: str = ""
     tags: tuple[str, ...] = ()
     at: str = ""
+    runs: int = 0
 
 
-def check(  # noqa: PLR0913 - all by name, each with a default
+def check(  # noqa: PLR0913 - each is a word of its own
     *,
     timeout: float | None = None,
     needs: str | Sequence[str] = (),
@@ -49,6 +50,7 @@ def check(  # noqa: PLR0913 - all by name, each with a default
     when: str = "",
     tags: Sequence[str] = (),
     at: Side = "",
+    runs: int = 0,
 ) -> Callable[[AnyFunction], AnyFunction]:
     """Say about a check what plain pytest has no word for.
 
@@ -57,9 +59,10 @@ def check(  # noqa: PLR0913 - all by name, each with a default
     imports. `per` names a list in the config (`imports`, `data`, `paths`, `system.ports`, …): the check runs once for
     each entry and gets it as the argument `entry`; `per="gpu"` runs it once for each device and gives the index as
     `device`. `when` names a key of the config (`seeds.step`): without it the check does not take part, with it the
-    check counts as asked for. `tags` can be selected with `--tag`. `at` says which machine can tell, where a job is
-    launched onto another one: only the `node` that runs it (GPUs, limits, its own disks), or only the one that it is
-    `launch`ed from (git, the text of the code); without it both are asked.
+    check counts as asked for. `tags` can be selected with `--tag`. `runs` is how many times in a row it may run the
+    experiment's program: each may take `rehearsal.time`, and the deadline leaves room for them. `at` says which
+    machine can tell, where a job is launched onto another one: only the `node` that runs it (GPUs, limits, its own
+    disks), or only the one that it is `launch`ed from (git, the text of the code); without it both are asked.
 
     Raises ValueError for another word there.
     """
@@ -68,7 +71,7 @@ def check(  # noqa: PLR0913 - all by name, each with a default
 
     def say(function: AnyFunction) -> AnyFunction:
         names = (needs,) if isinstance(needs, str) else tuple(needs)
-        terms = Terms(timeout=timeout, needs=names, per=per, when=when or per, tags=tuple(tags), at=at)
+        terms = Terms(timeout=timeout, needs=names, per=per, when=when or per, tags=tuple(tags), at=at, runs=runs)
         function.__preflight__ = terms  # type: ignore[attr-defined]
         return function
 

@@ -1,8 +1,19 @@
 """examples/digits trains, passes, and its own checks see what is wrong with digits."""
 
 import csv
+import hashlib
 
 import pytest
+
+
+def state_of(folder):
+    """Return a digest of all below a folder: names, kinds, rights, times and contents."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        facts = path.lstat()
+        digest.update(f"{path} {facts.st_mode} {facts.st_mtime_ns} {facts.st_ino}".encode())
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    return digest.hexdigest()
 
 
 def test_the_project_as_it_is(digits):
@@ -12,6 +23,18 @@ def test_the_project_as_it_is(digits):
     assert {"digits.every-digit-occurs[train]", "digits.images-look-like-digits", "imports.works[torch]"} <= passed
     assert any(check.startswith("seeds.") for check in passed)
     assert not (digits.folder / "runs").exists()
+
+
+def test_a_rehearsal_leaves_nothing_behind(digits, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    before = state_of(digits.folder), state_of(home)
+    answer = digits.preflight("--only", "rehearsal")
+    assert (answer.errors, answer.code) == ([], 0)
+    said = [finding for result in answer.results for finding in result["findings"] if finding["id"] == "rehearsal.ran"]
+    assert "of 6 passes; its writes went to a view" in said[0]["message"]
+    assert (state_of(digits.folder), state_of(home)) == before
 
 
 def test_resuming_changes_nothing(digits):

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from preflight import config as configuration
 from preflight.config import Config
+from preflight.run import plan
 from preflight.worker.collect import Context
 from preflight.worker.request import is_named, may_name
 
@@ -60,3 +62,12 @@ WORDS = st.lists(st.sampled_from(["gpu", "gpu-health", "data", "is-there", ".", 
 def test_no_check_that_is_named_is_in_a_file_left_alone(family: str, rest: str, name: str) -> None:
     if is_named(f"{family}.{rest}", name):
         assert may_name(family, name)
+
+
+def test_a_check_that_runs_the_program_has_time_for_it(tmp_path: Path) -> None:
+    """The common deadline, and what each of the runs may take: the program, what goes on from it, both once more."""
+    text = "preflight: {deadline: 20s, rehearsal: {command: python train.py, time: 100s}}"
+    config = configuration.load(Path("foo.yaml"), text=text, root=tmp_path)
+    planned = {each.id: each.deadline for each in plan(config)}
+    assert planned["rehearsal.program-comes-to-its-end"] == 20 + 4 * (100 + 5)
+    assert planned["config.keys-are-read"] == 20

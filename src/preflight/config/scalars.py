@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 from preflight.quantities import LARGEST, parse_count, parse_duration, parse_size
 
 _NAME = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
+# What `rehearsal.learning` may ask.
+QUESTIONS = ("overfit", "repeatable", "independent", "disjoint")
 _ACCESS = frozenset({"read", "write", "execute"})
 _PORTS = (1, 65_535)
 _DTYPES = {name: name for name in ("float64", "float32", "tf32", "float16", "bfloat16", "float8", "int8")}
@@ -106,6 +108,12 @@ def _read_access(value: Any) -> frozenset[str]:
     return access
 
 
+def _read_question(value: Any) -> str:
+    if value not in QUESTIONS:
+        raise ValueError
+    return str(value)
+
+
 def _read_dtype(value: Any) -> str:
     """Return a dtype by torch's name for it, `tf32` and `float8` as they are called everywhere."""
     word = read_text(value).strip().lower().removeprefix("torch.")
@@ -176,6 +184,7 @@ Port = Annotated[int, Scalar("a port from 1 to 65535", whole_number(*_PORTS))]
 Host = Annotated[str, Scalar("`name:port`", _read_host)]
 Access = Annotated[frozenset[str], Scalar("read, write, execute, or some of them joined by `+`", _read_access)]
 Open = Annotated[int | Literal["all"], Scalar("a number of files above 0, or `all`", _read_open)]
+Question = Annotated[str, Scalar(f"one of {', '.join(QUESTIONS)}", _read_question)]
 Dtype = Annotated[str, Scalar("float64, float32, tf32, float16, bfloat16, float8 or int8", _read_dtype)]
 Range = Annotated[tuple[float, float], Scalar("two numbers, the smaller first", _read_range)]
 Choice = Annotated[tuple[Any, ...], Scalar("a list of single values", _read_set)]

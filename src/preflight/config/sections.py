@@ -29,6 +29,7 @@ from preflight.config.scalars import (
     Open,
     Port,
     Python,
+    Question,
     Range,
     Seed,
     Sha256,
@@ -241,21 +242,35 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seeds:
-    """`seeds:`: the seed, and the step (`module:function`) or the command that must repeat itself under it."""
+    """`seeds:`: the seed, and the step (`module:function`) or the command that must repeat itself under it.
+
+    `resume` is a command that goes on where `command` was broken off, and must end where it would have ended.
+    """
 
     value: Seed = 0
     step: Step = ""
     command: Command = ""
+    resume: Command = ""
     deadline: Duration | None = None
     at: Location = NOWHERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
-    """`rehearsal:`: the real program, and the seconds that it may take."""
+    """`rehearsal:`: the real program, and the seconds that it may take.
+
+    `batches` are how many it sees at the beginning of each pass over its data, before the last one; `resume` is the
+    command that goes on from what it saved; `within` is how long the real run may take; `in_place` lets it write into
+    the real folders where there is no other way; `learning` names further questions about what it learns.
+    """
 
     command: Command = ""
     time: Duration = 120.0
+    batches: Count = 3
+    resume: Command = ""
+    within: Duration | None = None
+    in_place: bool = False
+    learning: tuple[Question, ...] = ()
     at: Location = NOWHERE
 
 

@@ -15,10 +15,10 @@ from typing import Any
 from preflight.isolation import child as inside
 from preflight.isolation.child import Work
 from preflight.system.kernel import kill_group, nameless_file, process_state
+from preflight.system.tail import Tail
 
 # How long a killed child may take to be gone: one that the kernel will not let go of (a dead NFS mount) is left behind.
 GRACE = 1.0
-_KEPT = 32_768
 _MOST_ANSWER = 64 * 1024 * 1024
 
 
@@ -51,28 +51,6 @@ class Ending:
     started: float = 0.0
     seconds: float = 0.0
     deadline: float = 0.0
-
-
-class Tail:
-    """The beginning and the end of a stream, of at most `_KEPT` bytes each."""
-
-    def __init__(self) -> None:
-        self._head = b""
-        self._tail = b""
-        self._dropped = 0
-
-    def add(self, data: bytes) -> None:
-        """Take the next piece of the stream."""
-        room = _KEPT - len(self._head)
-        self._head += data[:room]
-        tail = self._tail + data[room:] if room > 0 else self._tail + data
-        self._dropped += max(0, len(tail) - _KEPT)
-        self._tail = tail[-_KEPT:]
-
-    def text(self) -> str:
-        """Return what was kept, with a line in between that says how much is left out."""
-        gap = f"\n[… {self._dropped:,} bytes left out …]\n".encode() if self._dropped else b""
-        return (self._head + gap + self._tail).decode("utf-8", "replace")
 
 
 @dataclass(slots=True)

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import re
-import signal
 from collections.abc import Mapping
 from typing import Any
 
 from preflight.isolation.child import UNDELIVERED
 from preflight.isolation.children import Ending, How
 from preflight.model import Finding, Planned, Result, Severity, Status
+from preflight.phrases import signal_name
 
 _DOING = {
     "R": "it was computing",
     "S": "it was sleeping or waiting",
     "T": "it was stopped by a signal",
     "D": "the kernel held it, waiting for a device or a mount that does not answer",
-}
-_SIGNALS = {
-    signal.SIGSEGV: "segmentation fault",
-    signal.SIGABRT: "abort",
-    signal.SIGBUS: "bus error, often a full /dev/shm or a file that shrank while mapped",
-    signal.SIGILL: "illegal instruction, often a build for another processor",
-    signal.SIGFPE: "arithmetic error",
-    signal.SIGKILL: "killed from outside, often for want of memory",
 }
 _FRAME = re.compile(r'File "([^"]+)", line (\d+) in (\S+)')
 
@@ -88,16 +80,6 @@ def why_broken(ending: Ending) -> str:
             return "its answer could not be delivered: it closed the file that the answer goes to"
         case _:
             return f"its process left with exit code {ending.code} before the check had finished (os._exit?)"
-
-
-def signal_name(number: int) -> str:
-    """Return `SIGSEGV (segmentation fault)` for 11, and the like."""
-    try:
-        known = signal.Signals(number)
-    except ValueError:
-        return f"signal {number}"
-    meaning = _SIGNALS.get(known)
-    return f"{known.name} ({meaning})" if meaning else known.name
 
 
 def _where(stack: str) -> list[str]:

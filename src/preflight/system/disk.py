@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +16,17 @@ _IMMUTABLE = 0x10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """A mounted file system: where, of which type, from which device or server, with which options."""
+    """A mounted file system: where, of which type, from which device or server, with which options.
+
+    `number` and `parent` are the kernel's ids of it and of the mount that it lies on.
+    """
 
     point: str = "/"
     type: str = "unknown file system"
     device: str = "unknown device"
     options: frozenset[str] = frozenset()
+    number: int = 0
+    parent: int = 0
 
     def __str__(self) -> str:
         return f"{self.point} ({self.type} from {self.device})"
@@ -42,6 +48,27 @@ def mounts() -> list[Mount]:
     except OSError:
         return []
     return [_mount(line) for line in lines]
+
+
+def visible(mounted: Sequence[Mount]) -> list[Mount]:
+    """Return the mounts that a path can lead to, those above first: what lies below a later one is hidden."""
+    below: dict[int, list[Mount]] = {}
+    numbers = {mount.number for mount in mounted}
+    for mount in mounted:
+        parent = mount.parent if mount.parent in numbers and mount.parent != mount.number else 0
+        below.setdefault(parent, []).append(mount)
+    found, unseen = [], [mount for mount in below.get(0, []) if mount.point == "/"]
+    while unseen:
+        mount = unseen.pop()
+        inner = below.get(mount.number, [])
+        over = [each for each in inner if each.point == mount.point]
+        found += [] if over else [mount]
+        unseen += over or [each for each in inner if not any(_is_below(each.point, other.point) for other in inner)]
+    return sorted(found, key=lambda mount: mount.point)
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path.startswith(folder.rstrip("/") + "/")
 
 
 def mount_of(path: Path) -> Mount:
@@ -104,7 +131,14 @@ def _mount(line: str) -> Mount:
     every = {*columns[5].split(","), *(options[0].split(",") if options else ())}
     # A file system may be writable while this mount of it is not, and the other way round: read-only wins.
     every -= {"rw"} if "ro" in every else set()
-    return Mount(point=_unescaped(columns[4]), type=kind, device=_unescaped(device), options=frozenset(every))
+    return Mount(
+        point=_unescaped(columns[4]),
+        type=kind,
+        device=_unescaped(device),
+        options=frozenset(every),
+        number=int(columns[0]),
+        parent=int(columns[1]),
+    )
 
 
 def _unescaped(text: str) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from preflight import config as configuration
-from preflight.config import Config, Import
+from preflight.config import Config, Import, Rehearsal
 from preflight.isolation import children
 from preflight.isolation.child import Send
 from preflight.isolation.children import How
@@ -28,6 +28,12 @@ from preflight.worker.request import Request, is_named
 
 if TYPE_CHECKING:
     from preflight.system.gpu.facts import Gpus
+
+
+# The seconds that a run of the program takes beside the program's own.
+_START_AND_END = 5.0
+# The program and what goes on from it, and both once more where it wanted all of its data.
+_STANDARD_RUNS = 4
 
 
 @dataclass(slots=True)
@@ -254,10 +260,18 @@ class CheckPlugin:
             line=function.__code__.co_firstlineno,
             tags=terms.tags,
             asked=bool(terms.when) and configuration.asked(config, terms.when),
-            deadline=getattr(entry, "deadline", None) or terms.timeout or config.deadline,
+            deadline=getattr(entry, "deadline", None) or terms.timeout or self._deadline(item, terms),
             needs=() if _is_idle(terms, config.root) else terms.needs,
             at=terms.at,
         )
+
+    def _deadline(self, item: Any, terms: Terms) -> float:
+        """Return the seconds of a check: its section's own, or the common ones and those of the runs it waits for."""
+        config = self._context.config
+        section = getattr(config, terms.when.partition(".")[0], None)
+        runs = max(terms.runs, _STANDARD_RUNS if "rehearsed" in item.fixturenames else 0)
+        each = (config.rehearsal or Rehearsal()).time + _START_AND_END
+        return getattr(section, "deadline", None) or config.deadline + runs * each
 
 
 def family_of(path: Path) -> str:

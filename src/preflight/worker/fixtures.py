@@ -23,6 +23,7 @@ from preflight.words import ChildFailed
 from preflight.worker.collect import CONTEXT, PLANNED, family_of
 
 if TYPE_CHECKING:
+    from preflight.rehearsal.program import Rehearsed
     from preflight.system.gpu.facts import Gpus
 
 
@@ -77,6 +78,36 @@ def gpus(request: pytest.FixtureRequest) -> Gpus:
 
     context = request.config.stash[CONTEXT]
     return context.gpus or gather.gather(context.config.root, start=bool(context.config.gpu))
+
+
+@pytest.fixture
+def rehearsed(request: pytest.FixtureRequest) -> Rehearsed:
+    """What the program of `rehearsal:` did in its standard run, which all checks of one preflight run share."""
+    from preflight.rehearsal.standard import standard_run
+    from preflight.rehearsal.view import ViewRefused
+
+    context = request.config.stash[CONTEXT]
+    try:
+        return standard_run(context.config, context.scratch / "rehearsal")
+    except ViewRefused as problem:
+        pytest.skip(f"{problem}; `in_place: true` under `rehearsal` lets the program write into the real folders")
+
+
+@pytest.fixture
+def questioned(request: pytest.FixtureRequest) -> Callable[..., Rehearsed]:
+    """Call `questioned("overfit")` for a run of the program of `rehearsal:` in which that is asked; see `learning`."""
+    from preflight.rehearsal.standard import question_run
+    from preflight.rehearsal.view import ViewRefused
+
+    context = request.config.stash[CONTEXT]
+
+    def run(*asked: str) -> Rehearsed:
+        try:
+            return question_run(context.config, context.scratch / "-".join(("rehearsal", *asked)), asked)
+        except ViewRefused as problem:
+            pytest.skip(f"{problem}; `in_place: true` under `rehearsal` lets the program write into the real folders")
+
+    return run
 
 
 @pytest.fixture

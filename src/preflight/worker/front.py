@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -132,6 +133,7 @@ class Front(Session):
             self.children.unwatch(fd)
         if select([sys.stdin], [], [], 0)[0] and not os.read(sys.stdin.fileno(), 4096):
             self.close()
+            shutil.rmtree(self.context.scratch, ignore_errors=True)
             os._exit(1)
 
     def _hear_stage(self) -> None:
