@@ -164,7 +164,8 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         else:
             pytest.skip(f"sshd does not answer: {(folder / 'log').read_text()[-300:]}")
         yield "ssh:node"
-        subprocess.run(["ssh", "-O", "exit", "node"], capture_output=True)
+        shared = f"ControlPath=/tmp/preflight-ssh-{os.getuid()}/%C"
+        subprocess.run(["ssh", "-O", "exit", "-o", shared, "node"], capture_output=True)
     process.terminate()
     process.wait(10)
 
