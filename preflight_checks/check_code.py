@@ -33,6 +33,7 @@ def check_compiles(config: Config, root: Path) -> Iterator[Finding]:
         )
 
 
+@check(at="launch")
 def check_is_known(config: Config, root: Path) -> Iterator[Finding]:
     """The commit is told where there is one; nothing is demanded.
 
@@ -49,7 +50,7 @@ def check_is_known(config: Config, root: Path) -> Iterator[Finding]:
         yield info(f"the code is at {_described(state)}", id="code.state", evidence=_evidence(state))
 
 
-@check(when="code.commit")
+@check(when="code.commit", at="launch")
 def check_has_a_commit(config: Config, root: Path) -> Iterator[Finding]:
     """The code lies in a git repository that has a commit, so that the run can be tied to it.
 
@@ -94,7 +95,7 @@ def check_has_a_commit(config: Config, root: Path) -> Iterator[Finding]:
     yield info(f"the code is at {_described(state)}", id="code.state", evidence=_evidence(state))
 
 
-@check(when="code.clean")
+@check(when="code.clean", at="launch")
 def check_is_clean(config: Config, root: Path) -> Iterator[Finding]:
     """No file differs from the commit, and none is unknown to git.
 

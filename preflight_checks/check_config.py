@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from preflight import Finding, error, info, warning
+from preflight import Finding, check, error, info, warning
 from preflight.config import Config
 from preflight.config.document import Node, child_key, parse
 from preflight.system.keys import Key, Reading, read_keys
@@ -27,6 +27,7 @@ PATH = re.compile(r"(?![/~$])[\w. -]*(?:/[\w. -]+)+|[\w -]+\.\w{1,8}")
 NAMES = re.compile(r"(?:^|_)(?:id|name|version|tag|commit|hash|sha\d*|revision)$", re.IGNORECASE)
 
 
+@check(at="launch")
 def check_numbers_are_numbers(config: Config, root: Path) -> Iterator[Finding]:
     """What looks like a number in the experiment's part of the config is read as one.
 
@@ -57,6 +58,7 @@ def check_numbers_are_numbers(config: Config, root: Path) -> Iterator[Finding]:
         )
 
 
+@check(at="launch")
 def check_keys_are_read(config: Config, root: Path) -> Iterator[Finding]:
     """No key is misspelled or misplaced, so that the program goes on without it.
 
@@ -110,6 +112,7 @@ def check_variables_are_set(config: Config, root: Path) -> Iterator[Finding]:
             )
 
 
+@check(at="launch")
 def check_words_are_words(config: Config, root: Path) -> Iterator[Finding]:
     """What is meant as a word is not read as true or false.
 
@@ -132,6 +135,7 @@ def check_words_are_words(config: Config, root: Path) -> Iterator[Finding]:
         )
 
 
+@check(at="launch")
 def check_paths_start_from_here(config: Config, root: Path) -> Iterator[Finding]:
     """No path of the config is meant from another folder than the one that the job starts in.
 

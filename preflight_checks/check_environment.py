@@ -50,7 +50,7 @@ def check_text_is_read_as_utf8(config: Config, root: Path) -> Iterator[Finding]:
     yield say(message, id="environment.encoding", cause=cause, fix=fix, **values)
 
 
-@check()
+@check(at="node")
 def check_temporary_folder_suits_workers(config: Config) -> Iterator[Finding]:
     """Temporary files go to a folder that is there, and in which the worker processes of a data loader can talk.
 
@@ -80,7 +80,7 @@ def check_temporary_folder_suits_workers(config: Config) -> Iterator[Finding]:
         yield warning(message, id="environment.temporary-network", cause=cause, fix=fix)
 
 
-@check()
+@check(at="node")
 def check_host_name_resolves(config: Config) -> Iterator[Finding]:
     """This machine finds its own address by its name, where several processes are to meet.
 
@@ -125,7 +125,7 @@ def check_figures_can_be_drawn(config: Config, root: Path) -> Iterator[Finding]:
     yield error(message, id="environment.no-display", cause=cause, fix=fix, **more)
 
 
-@check()
+@check(at="node")
 def check_threads_have_processors(config: Config) -> Iterator[Finding]:
     """Workers and threads are no more than the processors that this job may use.
 
@@ -142,7 +142,7 @@ def check_threads_have_processors(config: Config) -> Iterator[Finding]:
             yield info(message, id="environment.processors", found=str(number), wanted=str(processors), cause=cause)
 
 
-@check()
+@check(at="node")
 def check_interfaces_of_nccl(config: Config) -> Iterator[Finding]:
     """The network interfaces that NCCL or Gloo is told to use are there, where several processes work together.
 

@@ -23,7 +23,7 @@ STALLED, LONG_ENOUGH = 0.2, 600.0
 FULL_CARD = 0.97
 
 
-@check(when="rehearsal")
+@check(when="rehearsal", at="node")
 def check_real_run_has_what_it_takes(config: Config, rehearsed: Rehearsed) -> Iterator[Finding]:
     """The real run ends within its time, and fits into the memory, the disk and the open files that it may have.
 

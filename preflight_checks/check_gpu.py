@@ -19,7 +19,7 @@ from preflight.system.gpu.selection import Visible
 from preflight.system.readers import is_used
 
 
-@check()
+@check(at="node")
 def check_driver_answers(config: Config, gpus: Gpus) -> Iterator[Finding]:
     """The GPU driver answers, for itself and for every device.
 
@@ -57,7 +57,7 @@ def check_driver_answers(config: Config, gpus: Gpus) -> Iterator[Finding]:
         yield info(message, id="gpu.deprecated-binding", cause=cause, fix=fix)
 
 
-@check(when="gpu")
+@check(when="gpu", at="node")
 def check_build_has_cuda(config: Config, gpus: Gpus, root: Path) -> Iterator[Finding]:
     """The installed torch was built for the GPUs of this machine; its files tell, it is not imported.
 
@@ -85,7 +85,7 @@ def check_build_has_cuda(config: Config, gpus: Gpus, root: Path) -> Iterator[Fin
         yield from _judge_build(need, build, gpus)
 
 
-@check(when="gpu")
+@check(when="gpu", at="node")
 def check_library_starts(config: Config, gpus: Gpus, root: Path) -> Iterator[Finding]:
     """The CUDA driver library (libcuda) loads, and its start succeeds.
 
@@ -108,7 +108,7 @@ def check_library_starts(config: Config, gpus: Gpus, root: Path) -> Iterator[Fin
         yield _error(_asked(config), **said)
 
 
-@check(when="gpu")
+@check(when="gpu", at="node")
 def check_devices_are_enough(config: Config, gpus: Gpus) -> Iterator[Finding]:
     """The job is shown as many devices as it needs, each with the memory and capability that it needs.
 

@@ -40,7 +40,7 @@ MOST_RETIRED = 60
 UNEXPLAINED = 2_000_000_000
 
 
-@check(when="gpu")
+@check(when="gpu", at="node")
 def check_devices_are_free(config: Config, gpus: Gpus) -> Iterator[Finding]:
     """Nobody else is in the way on the devices that the job is shown.
 
@@ -62,7 +62,7 @@ def check_devices_are_free(config: Config, gpus: Gpus) -> Iterator[Finding]:
         yield from _judge_company(need, device, gpus)
 
 
-@check(when="gpu")
+@check(when="gpu", at="node")
 def check_devices_are_healthy(config: Config, gpus: Gpus) -> Iterator[Finding]:
     """The devices that the job is shown report no fault of theirs.
 

@@ -92,7 +92,7 @@ REFUSED = {
 }
 
 
-@check(per="gpu", needs="torch")
+@check(per="gpu", needs="torch", at="node")
 def check_device_computes_rightly(
     device: int, config: Config, gpus: Gpus, fresh: Callable[..., Any], scratch: Path
 ) -> Iterator[Finding]:

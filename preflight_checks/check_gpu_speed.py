@@ -30,7 +30,7 @@ HELD = 2_000_000_000
 Measure = Callable[[int], Speed]
 
 
-@check(when="gpu.perf", needs="torch", tags=["perf"], timeout=120)
+@check(when="gpu.perf", needs="torch", tags=["perf"], timeout=120, at="node")
 def check_devices_are_fast(config: Config, gpus: Gpus, fresh: Callable[..., Any], scratch: Path) -> Iterator[Finding]:
     """Each device is as fast as the others of this machine, and as it was before on this host.
 

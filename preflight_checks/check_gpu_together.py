@@ -31,7 +31,7 @@ BY_MEMORY = (
 ASK_KERNEL = "Read what the kernel says of the device, and run without it:\n    sudo dmesg | grep -i xid | tail"
 
 
-@check(when="gpu", needs="torch", timeout=120)
+@check(when="gpu", needs="torch", timeout=120, at="node")
 def check_devices_copy_to_each_other(
     config: Config, gpus: Gpus, fresh: Callable[..., Any], scratch: Path
 ) -> Iterator[Finding]:
@@ -61,7 +61,7 @@ def check_devices_copy_to_each_other(
     yield from judge_pairs(need, [Pair(**each) for each in facts["pairs"]], gpus)
 
 
-@check(when="gpu", needs="torch", timeout=120)
+@check(when="gpu", needs="torch", timeout=120, at="node")
 def check_devices_add_up_together(config: Config, gpus: Gpus, scratch: Path) -> Iterator[Finding]:
     """One process for each device forms a group with the others and adds up rightly, where the job uses several.
 

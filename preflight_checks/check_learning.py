@@ -10,7 +10,7 @@ from preflight.causes.rehearsals import why
 from preflight.rehearsal.program import Rehearsed
 
 
-@check(when="rehearsal")
+@check(when="rehearsal", at="node")
 def check_loss_is_finite(rehearsed: Rehearsed) -> Iterator[Finding]:
     """Each loss that gradients are computed from is a finite number.
 
@@ -19,7 +19,7 @@ def check_loss_is_finite(rehearsed: Rehearsed) -> Iterator[Finding]:
     yield from learning.not_finite(rehearsed)
 
 
-@check(when="rehearsal")
+@check(when="rehearsal", at="node")
 def check_every_parameter_can_learn(rehearsed: Rehearsed) -> Iterator[Finding]:
     """What an optimizer has to step gets gradients, and a learning rate above 0.
 
@@ -32,7 +32,7 @@ def check_every_parameter_can_learn(rehearsed: Rehearsed) -> Iterator[Finding]:
     yield from learning.rests(rehearsed)
 
 
-@check(when="rehearsal")
+@check(when="rehearsal", at="node")
 def check_labels_are_of_several_classes(rehearsed: Rehearsed) -> Iterator[Finding]:
     """What the training compares with is of more than one class, within a batch too.
 
@@ -42,7 +42,7 @@ def check_labels_are_of_several_classes(rehearsed: Rehearsed) -> Iterator[Findin
     yield from learning.one_class(rehearsed)
 
 
-@check(when="rehearsal")
+@check(when="rehearsal", at="node")
 def check_loss_begins_near_chance(rehearsed: Rehearsed) -> Iterator[Finding]:
     """The first cross entropy is not far above that of a model which knows nothing.
 
@@ -51,7 +51,7 @@ def check_loss_begins_near_chance(rehearsed: Rehearsed) -> Iterator[Finding]:
     yield from learning.far_from_chance(rehearsed)
 
 
-@check(per="rehearsal.learning", runs=1)
+@check(per="rehearsal.learning", runs=1, at="node")
 def check_answer_is_right(entry: str, questioned: Callable[..., Rehearsed]) -> Iterator[Finding]:
     """What `rehearsal.learning` asks has a good answer, each in a run of its own.
 

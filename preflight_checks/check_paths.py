@@ -109,7 +109,7 @@ BROKEN_DISK = (
 )
 
 
-@check(per="paths")
+@check(per="paths", at="node")
 def check_is_usable(entry: PathEntry, root: Path, config: Config) -> Iterator[Finding]:
     """The job can use the path as it is going to.
 

@@ -9,7 +9,7 @@ from preflight.config import Config, Rehearsal
 from preflight.rehearsal.program import Rehearsed
 
 
-@check(when="rehearsal")
+@check(when="rehearsal", at="node")
 def check_program_comes_to_its_end(config: Config, rehearsed: Rehearsed) -> Iterator[Finding]:
     """The real program runs to its end on a few batches of each pass, everything written that it writes.
 
@@ -89,7 +89,7 @@ def check_program_comes_to_its_end(config: Config, rehearsed: Rehearsed) -> Iter
         yield came_through(rehearsed, section.command, section.resume)
 
 
-@check(when="rehearsal")
+@check(when="rehearsal", at="node")
 def check_model_is_in_the_right_mode(rehearsed: Rehearsed) -> Iterator[Finding]:
     """The model is in eval mode where the program evaluates it, and in training mode where it learns.
 

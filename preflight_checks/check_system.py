@@ -47,7 +47,7 @@ LOGINS = {
 }
 
 
-@check(when="system.ram")
+@check(when="system.ram", at="node")
 def check_memory_is_enough(config: Config) -> Iterator[Finding]:
     """The job may have the memory that it needs.
 
@@ -70,7 +70,7 @@ def check_memory_is_enough(config: Config) -> Iterator[Finding]:
         yield warning(message, id="system.busy", cause=cause, fix=fix)
 
 
-@check(when="system.shm")
+@check(when="system.shm", at="node")
 def check_shared_memory_is_enough(config: Config) -> Iterator[Finding]:
     """There is enough shared memory for the workers of a data loader.
 
@@ -92,7 +92,7 @@ def check_shared_memory_is_enough(config: Config) -> Iterator[Finding]:
         yield _error(config, "shm", message, found=found, wanted=needed, cause=cause, fix=fix)
 
 
-@check()
+@check(at="node")
 def check_workers_can_hand_over_batches(config: Config) -> Iterator[Finding]:
     """The worker processes of a data loader have shared memory for their batches.
 
@@ -116,7 +116,7 @@ def check_workers_can_hand_over_batches(config: Config) -> Iterator[Finding]:
     yield warning(message, id="system.shm-small", found=format_size(room.free), cause=cause, fix=fix, **more)
 
 
-@check(when="system.nofile")
+@check(when="system.nofile", at="node")
 def check_files_can_be_opened(config: Config) -> Iterator[Finding]:
     """The job may open as many files at once as it needs.
 
@@ -135,7 +135,7 @@ def check_files_can_be_opened(config: Config) -> Iterator[Finding]:
         yield _error(config, "nofile", message, cause=cause, fix=fix, **values)
 
 
-@check(when="system.processes")
+@check(when="system.processes", at="node")
 def check_processes_can_be_started(config: Config) -> Iterator[Finding]:
     """The job may start as many processes and threads as it needs.
 
@@ -153,7 +153,7 @@ def check_processes_can_be_started(config: Config) -> Iterator[Finding]:
         yield _error(config, "processes", message, cause=cause, fix=fix, **values)
 
 
-@check(per="system.ports")
+@check(per="system.ports", at="node")
 def check_port_is_free(entry: int, config: Config) -> Iterator[Finding]:
     """A server can listen on the port.
 
@@ -174,7 +174,7 @@ def check_port_is_free(entry: int, config: Config) -> Iterator[Finding]:
         yield _error(config, "port-not-allowed", message, cause=cause, fix=fix)
 
 
-@check(when="system.commands")
+@check(when="system.commands", at="node")
 def check_commands_are_there(config: Config) -> Iterator[Finding]:
     """Every command that the job calls can be found and run.
 
@@ -192,7 +192,7 @@ def check_commands_are_there(config: Config) -> Iterator[Finding]:
         yield _error(config, "command", f"{name} cannot be run", cause=cause, fix=fix, evidence=evidence)
 
 
-@check(when="system.env")
+@check(when="system.env", at="node")
 def check_variables_are_set(config: Config) -> Iterator[Finding]:
     """Every environment variable that the job reads is set and not empty; what it holds is not shown.
 
@@ -211,7 +211,7 @@ def check_variables_are_set(config: Config) -> Iterator[Finding]:
         yield _error(config, "env", message, cause=cause, fix=fix)
 
 
-@check(per="system.credentials")
+@check(per="system.credentials", at="node")
 def check_credentials_are_there(entry: str, config: Config, root: Path) -> Iterator[Finding]:
     """The client will find its credentials; they are neither shown nor tried.
 
@@ -228,7 +228,7 @@ def check_credentials_are_there(entry: str, config: Config, root: Path) -> Itera
     yield _error(config, "credentials", message, cause=cause, fix=fix)
 
 
-@check(per="system.hosts")
+@check(per="system.hosts", at="node")
 def check_host_can_be_reached(entry: str, config: Config) -> Iterator[Finding]:
     """The host answers on its port.
 

@@ -5,25 +5,33 @@ import sys
 
 USER_ERROR = 2
 NO_VERDICT = 3
+NOT_STARTED = 125
 INTERRUPTED = 130
+# Their exit codes are those of the command that they start; ours are all told by one number.
+STARTING = ("gate", "launch", "rerun", "job")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code; nothing that goes wrong shows a traceback."""
     _put_path_right()
     _open_closed_streams()
+    arguments = sys.argv[1:] if argv is None else argv
+    is_starting = bool(arguments) and arguments[0] in STARTING
     try:
         from preflight.cli.main import main as command
 
-        return command(sys.argv[1:] if argv is None else argv)
+        return command(arguments)
     except KeyboardInterrupt:
         _say("preflight: interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return NO_VERDICT
+    except SystemExit as leaving:  # argparse has told what it is about
+        return NOT_STARTED if is_starting and leaving.code else int(leaving.code or 0)
     except Exception as problem:  # noqa: BLE001 - the last word
-        return _told(problem)
+        code = _told(problem)
+        return getattr(problem, "exit_code", NOT_STARTED) if is_starting else code
 
 
 def _put_path_right() -> None:

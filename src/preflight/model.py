@@ -66,7 +66,8 @@ class Planned:
     """A check before it has run.
 
     `title` is the first line of its docstring and `page` the whole; `asked` is true where the config asks for it by
-    name; `deadline` is in seconds; `needs` are the modules that it wants imported.
+    name; `deadline` is in seconds; `needs` are the modules that it wants imported; `at` is the side of a launch that
+    alone can tell (`launch` or `node`), empty where both can.
     """
 
     id: str
@@ -78,6 +79,7 @@ class Planned:
     asked: bool = False
     deadline: float = 60.0
     needs: Sequence[str] = ()
+    at: str = ""
 
     @property
     def family(self) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from preflight.model import Finding, Severity
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
+
+Side = Literal["", "launch", "node"]
 
 # What a check needs that wants all that the config imports.
 ALL_IMPORTS = "*"
@@ -36,6 +38,7 @@ class Terms:
     per: str = ""
     when: str = ""
     tags: tuple[str, ...] = ()
+    at: str = ""
     runs: int = 0
 
 
@@ -46,6 +49,7 @@ def check(  # noqa: PLR0913 - each is a word of its own
     per: str = "",
     when: str = "",
     tags: Sequence[str] = (),
+    at: Side = "",
     runs: int = 0,
 ) -> Callable[[AnyFunction], AnyFunction]:
     """Say about a check what plain pytest has no word for.
@@ -56,12 +60,18 @@ def check(  # noqa: PLR0913 - each is a word of its own
     each entry and gets it as the argument `entry`; `per="gpu"` runs it once for each device and gives the index as
     `device`. `when` names a key of the config (`seeds.step`): without it the check does not take part, with it the
     check counts as asked for. `tags` can be selected with `--tag`. `runs` is how many times in a row it may run the
-    experiment's program: each may take `rehearsal.time`, and the deadline leaves room for them.
+    experiment's program: each may take `rehearsal.time`, and the deadline leaves room for them. `at` says which
+    machine can tell, where a job is launched onto another one: only the `node` that runs it (GPUs, limits, its own
+    disks), or only the one that it is `launch`ed from (git, the text of the code); without it both are asked.
+
+    Raises ValueError for another word there.
     """
+    if at not in get_args(Side):
+        raise ValueError(f"at={at!r} is no side of a launch; known: {', '.join(map(repr, get_args(Side)))}")
 
     def say(function: AnyFunction) -> AnyFunction:
         names = (needs,) if isinstance(needs, str) else tuple(needs)
-        terms = Terms(timeout=timeout, needs=names, per=per, when=when or per, tags=tuple(tags), runs=runs)
+        terms = Terms(timeout=timeout, needs=names, per=per, when=when or per, tags=tuple(tags), at=at, runs=runs)
         function.__preflight__ = terms  # type: ignore[attr-defined]
         return function
 

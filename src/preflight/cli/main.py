@@ -9,6 +9,11 @@ from preflight.errors import UserError
 
 COMMANDS = {
     "run": "check what the experiment needs, and say GO or NO-GO",
+    "gate": "check, then start a command in its own place, or refuse to",
+    "launch": "commit, lock, check, start and record a run",
+    "attach": "show a run in its own terminal",
+    "stop": "ask a run to end",
+    "rerun": "launch a run again as it was",
     "init": "write the preflight: section of a config from the project",
     "list": "list the checks that a run would run",
     "explain": "print the page of a check or of a finding",
@@ -22,6 +27,9 @@ COMMANDS = {
     "env": "lock what is installed, and tell whether it still is that",
 }
 
+# What other commands start.
+UNTYPED = ("job",)
+
 USAGE = """\
 usage: preflight COMMAND [...]
 
@@ -32,7 +40,8 @@ commands:
 
 `preflight COMMAND --help` tells what a command takes; `preflight --version` which preflight this is.
 
-exit codes: 0 go, 1 no-go, 2 the command line or the config is wrong, 3 no verdict, 130 interrupted
+exit codes: 0 go, 1 no-go, 2 the command line or the config is wrong, 3 no verdict, 130 interrupted;
+`gate` and `launch` have those of their command, and 125 where they do not start it
 """
 
 
@@ -52,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
         from preflight.cli.version import main as version
 
         return version(rest)
-    if command not in COMMANDS:
+    if command not in (*COMMANDS, *UNTYPED):
         raise UserError(f"{command} is no command", fix=_nearest(command))
     from importlib import import_module
 

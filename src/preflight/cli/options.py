@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from preflight.config import Config
     from preflight.model import Report
-    from preflight.records.folder import Records
+    from preflight.records.folder import Records, Run
     from preflight.verdict import Verdict
 
 
@@ -55,6 +55,35 @@ class _AddView(argparse.Action):
 def command_parser(command: str, description: str) -> argparse.ArgumentParser:
     """Return the parser of one command."""
     return argparse.ArgumentParser(prog=f"preflight {command}", description=description, allow_abbrev=False)
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Add the name of a run, and the config that says where records are kept."""
+    add_config(parser)
+    parser.add_argument("run", metavar="RUN", help="the name of the run, as `preflight runs` shows it")
+
+
+def run_of(arguments: argparse.Namespace) -> Run:
+    """Return the run that `add_run` read the name of; raises UserError where there is none."""
+    return records_of(arguments).run(arguments.run)
+
+
+def note(line: str) -> None:
+    """Say a line on the standard error, since the standard output is the job's."""
+    from preflight.reports.text import visible
+
+    sys.stderr.write(printable(f"preflight: {visible(line)}\n", sys.stderr))
+    sys.stderr.flush()
+
+
+def split_command(parser: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Return what stands in front of `--`, parsed, and the command behind it as it is; refuses where there is none."""
+    own = list(argv)
+    command = own[own.index("--") + 1 :] if "--" in own else []
+    arguments = parser.parse_args(own[: own.index("--")] if "--" in own else own)
+    if not command:
+        parser.error("the command to start is missing; it stands behind `--`")
+    return arguments, command
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:

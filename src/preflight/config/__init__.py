@@ -25,6 +25,7 @@ from preflight.config.sections import (
     Rehearsal,
     Rows,
     Seeds,
+    Ssh,
     System,
     Values,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "Rehearsal",
     "Rows",
     "Seeds",
+    "Ssh",
     "System",
     "Values",
     "asked",

@@ -193,6 +193,7 @@ Sha256 = Annotated[str, Scalar("64 hexadecimal digits in quotes", matching(r"[0-
 Glob = Annotated[str, Scalar("a glob below the path, such as **/*.png", _read_glob)]
 Command = Annotated[str, Scalar("a command line", _read_command)]
 Column = Annotated[str, Scalar("a column name", _read_column)]
+Drifted = Annotated[str, Scalar("commit, refuse or ignore", matching("commit|refuse|ignore"))]
 Seed = Annotated[int, Scalar("a whole number from 0 to 2^32 - 1", whole_number(0, 2**32 - 1))]
 Variable = Annotated[str, Scalar("the name of an environment variable", matching(r"[^\s=]+"))]
 FindingId = Annotated[str, Scalar("the id of a finding such as gpu.persistence", matching(r"\S+"))]

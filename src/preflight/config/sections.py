@@ -17,6 +17,7 @@ from preflight.config.scalars import (
     Command,
     Count,
     Day,
+    Drifted,
     Dtype,
     Duration,
     Encoding,
@@ -283,10 +284,27 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ssh:
+    """`launch.ssh:`: the Python of a host that has preflight, by default the same path as here; the folder for runs."""
+
+    python: Python = ""
+    folder: str = ".preflight/ssh"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """`launch:`: how runs are started; `records` is the folder that their records are kept in."""
+    """`launch:`: how runs are started.
+
+    `records` is the folder that their records are kept in. `environment` says what happens where it is no longer what
+    its lock says. `link` are paths below the root that git ignores and a run needs: its checkout has links to them.
+    `slurm` are options of sbatch, `ssh` says where a run lies on a host and which Python has preflight there.
+    """
 
     records: str = ""
+    environment: Drifted = "refuse"
+    link: tuple[str, ...] = ()
+    slurm: Mapping[str, Any] = field(default_factory=dict)
+    ssh: Ssh | None = None
     at: Location = NOWHERE
 
 

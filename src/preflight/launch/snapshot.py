@@ -92,6 +92,14 @@ def commit(root: Path, message: str, tell: Tell = silent) -> Snapshot:
         return Snapshot(top=git.top, commit=after.commit, branch=after.branch, uncovered=uncovered)
 
 
+def known(root: Path, commit: str, tell: Tell = silent) -> Snapshot:
+    """Return a commit that a run had before; raises UserError where the repository has it no more."""
+    git = Git.around(root, tell)
+    with _told(git, f"the commit {commit[:12]} is not there any more"):
+        git("cat-file", "-e", f"{commit}^{{commit}}")
+    return Snapshot(top=git.top, commit=commit)
+
+
 def require_clean(root: Path, tell: Tell = silent) -> Snapshot:
     """Return the commit of a tree that has no changes; raises UserError with those that it has."""
     git = Git.around(root, tell)

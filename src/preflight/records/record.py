@@ -52,12 +52,12 @@ class Record:
     """All that is known of a run.
 
     `command` is the job's argv; `config` the file as it was named and `root` the folder of the project; `way` is how it
-    was started (`local`, `tmux`, `ssh:HOST`, `slurm`). `commit` is what runs, `snapshot` the ref that holds it where
-    the tree was not clean, `changes` the diff-stat against the branch; `lock` is the digest of the environment's lock
-    file, `environment` the folder of the environment, `checkout` the folder that the run executes in. `launcher` is the
-    process that started it and `job` the process that it is; `slurm` is its job id, `session` its tmux session.
-    `attempt` counts requeues from 0. Times are ISO 8601 in UTC. `reason` says in one line why it was refused, failed or
-    is lost. `flaws` are lines that tell what could not be read.
+    was started (`local`, `tmux`, `ssh:HOST`, `slurm`); `strict` says that warnings count. `commit` is what runs,
+    `snapshot` the ref that holds it where the tree was not clean, `changes` the diff-stat against the branch; `lock` is
+    the digest of the environment's lock file, `environment` the folder of the environment, `checkout` the folder that
+    the run executes in. `launcher` is the process that started it and `job` the process that it is; `slurm` is its job
+    id, `session` its tmux session. `attempt` counts requeues from 0. Times are ISO 8601 in UTC. `reason` says in one
+    line why it was refused, failed or is lost. `flaws` are lines that tell what could not be read.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Record:
     config: str = ""
     root: str = ""
     way: str = "local"
+    strict: bool = False
     created: str = ""
     launcher: Life | None = None
     commit: str = ""
@@ -90,7 +91,7 @@ class Record:
     def to_json(self) -> dict[str, Any]:
         """Return plain values, those that are empty left out."""
         told = {each.name: value for each in fields(self) if (value := getattr(self, each.name)) not in ("", (), None)}
-        return {"schema": SCHEMA, **{name: _plain(value) for name, value in told.items()}}
+        return {"schema": SCHEMA, **{name: _plain(value) for name, value in told.items() if value is not False}}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Record:

@@ -37,6 +37,12 @@ def adopt_orphans() -> None:
         _libc.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def release_orphans() -> None:
+    """Take `adopt_orphans` back, which a program that this process becomes would inherit."""
+    if _libc is not None:
+        _libc.prctl(_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
 def nameless_file() -> int:
     """Return a file descriptor to an empty file without a name, in memory where the kernel can."""
     if hasattr(os, "memfd_create"):

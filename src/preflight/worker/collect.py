@@ -24,7 +24,7 @@ from preflight.isolation.endings import why_broken
 from preflight.model import Planned, Result, Status
 from preflight.system.modules import Imported
 from preflight.words import ON_REQUEST, Terms, terms_of
-from preflight.worker.request import is_named
+from preflight.worker.request import Request, is_named
 
 if TYPE_CHECKING:
     from preflight.system.gpu.facts import Gpus
@@ -262,6 +262,7 @@ class CheckPlugin:
             asked=bool(terms.when) and configuration.asked(config, terms.when),
             deadline=getattr(entry, "deadline", None) or terms.timeout or self._deadline(item, terms),
             needs=() if _is_idle(terms, config.root) else terms.needs,
+            at=terms.at,
         )
 
     def _deadline(self, item: Any, terms: Terms) -> float:
@@ -289,11 +290,11 @@ def awaited(item: pytest.Item, config: Config) -> Iterator[str]:
             return
 
 
-def chosen(planned: Planned, only: Iterable[str], tags: Iterable[str]) -> bool:
-    """Tell whether a selection by id and tag takes this check; an empty selection takes all."""
-    names, labels = list(only), list(tags)
-    named = not names or any(is_named(planned.id, name) for name in names)
-    return named and (not labels or any(tag in planned.tags for tag in labels))
+def chosen(planned: Planned, request: Request) -> bool:
+    """Tell whether a selection by id, tag and side takes this check; an empty selection takes all."""
+    named = not request.only or any(is_named(planned.id, name) for name in request.only)
+    tagged = not request.tags or any(tag in planned.tags for tag in request.tags)
+    return named and tagged and (not request.at or planned.at in request.at)
 
 
 def _is_check(name: str, value: object, module: types.ModuleType) -> bool:

@@ -57,7 +57,7 @@ class Front(Session):
     def belongs(self, planned: Planned, file: Path) -> bool:
         """Take what needs no import; note what the stage is to run."""
         if planned.needs and not self.request.plan_only:
-            if chosen(planned, self.request.only, self.request.tags):
+            if chosen(planned, self.request):
                 self.remote[planned.id] = planned
             return False
         return True

@@ -27,16 +27,21 @@ def may_name(family: str, name: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which checks take part: `only` ids (whole, without entry, a family or a glob), one of `tags`, pytest's `-k`."""
+    """Which checks take part: `only` ids (whole, without entry, a family or a glob), one of `tags`, pytest's `-k`.
+
+    `at` holds the sides of a launch whose checks take part (`launch`, `node`, and empty for those of both); none means
+    all.
+    """
 
     only: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     keyword: str = ""
+    at: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:
         """True where nothing is left out."""
-        return not (self.only or self.tags or self.keyword)
+        return not (self.only or self.tags or self.keyword or self.at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +60,7 @@ class Request:
     only: Sequence[str] = ()
     tags: Sequence[str] = ()
     keyword: str = ""
+    at: Sequence[str] = ()
     lent: str = ""
     deadline: float = 60.0
     imports: Mapping[str, float] = field(default_factory=dict)

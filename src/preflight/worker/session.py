@@ -110,7 +110,7 @@ class Session:
         for file in self.files():
             node = CheckFile.from_parent(session, path=file)
             session.items.extend(session.genitems(node))
-            if chosen(planned_file(file), self.request.only, self.request.tags):
+            if chosen(planned_file(file), self.request):
                 self.refused += [self._refusal(file, complaint) for complaint in self._complaints]
             self._complaints.clear()
         planned = [(item, item.stash[PLANNED]) for item in session.items]
@@ -118,7 +118,7 @@ class Session:
         session.items[:] = [
             _double(item, taken[item.nodeid], self.context.place) if item.nodeid in taken else item
             for item, each in planned
-            if self.belongs(each, item.path) and chosen(each, self.request.only, self.request.tags)
+            if self.belongs(each, item.path) and chosen(each, self.request)
         ]
         session.config.hook.pytest_collection_modifyitems(session=session, config=session.config, items=session.items)
         session.testscollected = len(session.items)

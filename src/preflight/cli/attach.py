@@ -1,0 +1,24 @@
+"""`preflight attach`: be where a run is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from preflight.cli import options
+
+
+def main(argv: Sequence[str]) -> int:
+    """Become what shows the run."""
+    parser = options.command_parser("attach", "Show a run that has a terminal of its own, as it runs.")
+    options.add_run(parser)
+    arguments = parser.parse_args(argv)
+    from preflight.errors import UserError
+    from preflight.launch import ways
+    from preflight.launch.gate import become
+    from preflight.records.listing import settled
+
+    run = options.run_of(arguments)
+    [record] = settled(options.records_of(arguments), [run.read()])
+    if record.state.is_end:
+        raise UserError(f"{record.name} has ended: {record.state}", fix="`preflight logs` shows what it printed.")
+    become(ways.of(run, ways.config_of(run)).attach())
