@@ -5,11 +5,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(abspath $(VENV))/bin
 DIGITS = examples/digits
-# Most tests wait for processes: two at a time take half as long.
-TESTS = $(BIN)/python -m pytest --numprocesses 2
+# Most tests wait for processes. Those of one file share what they have made, so they stay together.
+TESTS = $(BIN)/python -m pytest --numprocesses 4 --dist loadfile
 PIP = $(BIN)/python -m pip install --disable-pip-version-check
 
-.PHONY: help setup example test check bench clean
+.PHONY: help setup example test slow check bench clean
 
 help:
 	@grep --only-matching '^[a-z]*:.*##.*' Makefile | sed 's/:.*##/	/'
@@ -21,7 +21,10 @@ example: $(VENV)/user	## check examples/digits, a small real project
 	cd $(DIGITS) && $(BIN)/preflight run --config config.yaml
 
 test: setup	## run the tests
-	$(TESTS)
+	$(TESTS) -m 'not slow'
+
+slow: setup	## run the tests that take longest for what they tell
+	$(TESTS) -m slow
 
 check: setup	## format, lint, types, tests: what a change must pass
 	$(BIN)/ruff format

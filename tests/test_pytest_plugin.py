@@ -163,6 +163,6 @@ def test_plugin_sleeps_without_a_config(tmp_path: Path) -> None:
     (tmp_path / "test_y.py").write_text(
         "import sys\ndef test_y():\n    assert not {'preflight.config', 'yaml'} & sys.modules.keys()\n"
     )
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:hypothesispytest"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:hypothesispytest", "-p", "no:hydra_pytest"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert "1 passed" in done.stdout, done.stdout

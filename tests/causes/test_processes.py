@@ -129,6 +129,7 @@ def test_the_evaluation_of_a_trainer_is_reached(rehearse_one: Callable[..., Rehe
     assert "prediction.predictions" in TRAINER.splitlines()[found.line - 1]
 
 
+@pytest.mark.slow
 def test_a_trainer_that_evaluates_rightly_fails_of_nothing(rehearse_one: Callable[..., Rehearsed]) -> None:
     pytest.importorskip("transformers")
     pytest.importorskip("accelerate")

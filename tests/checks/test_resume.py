@@ -177,6 +177,7 @@ def test_a_run_that_goes_on_as_it_was(
     assert judge(checks, monkeypatch, runs[world], tmp_path) == []
 
 
+@pytest.mark.slow
 def test_the_whole_way(checks: ModuleType, tmp_path: Path, scratch: Path) -> None:
     (tmp_path / "train.py").write_text(WORLDS["without generators"])
     seeds = Seeds(command="python train.py", resume="python train.py --resume")

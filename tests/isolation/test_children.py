@@ -89,7 +89,7 @@ def test_child_within_a_child() -> None:
 def test_children_do_not_wait_for_each_other() -> None:
     """A slow one and a stuck one cost nobody else anything."""
     children = Children()
-    children.start("slow", lambda _: time.sleep(1), 10)
+    children.start("slow", lambda _: time.sleep(4), 10)
     for number in range(20):
         children.start(f"quick {number}", said(), 10)
     ended: list[str] = []

@@ -209,6 +209,7 @@ torch.save({"model": model.state_dict(), "time": time.time(), **states}, f"model
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not find_spec("torch") or not find_spec("sklearn"), reason="needs torch and scikit-learn")
 def test_a_training_is_compared_by_what_it_computes(judge: Judge, tmp_path: Path) -> None:
     import numpy as np

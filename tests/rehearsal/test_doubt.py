@@ -22,6 +22,7 @@ print("accuracy", float(right))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("extra", "code"), [("", 0), ("[1:]", 1)])
 def test_a_program_that_counts_on_all_of_its_data(extra: str, code: int, tmp_path: Path) -> None:
     project = tmp_path / "project"

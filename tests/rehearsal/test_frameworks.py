@@ -75,6 +75,7 @@ def _fields(done: Rehearsed) -> dict[str, object]:
     return {name: getattr(done, name) for name in Rehearsed.__dataclass_fields__}
 
 
+@pytest.mark.slow
 def test_the_trainer_is_told_its_steps(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     pytest.importorskip("accelerate")
@@ -85,6 +86,7 @@ def test_the_trainer_is_told_its_steps(tmp_path: Path) -> None:
     assert forecasts.duration(done).repeats == 10000 * 2 / 31 / 2  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_the_trainer_of_lightning(tmp_path: Path) -> None:
     pytest.importorskip("lightning")
     program = """

@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
+
+from preflight.system.kernel import process_state
 
 MOMENTS = [0.2, 0.4, 0.6, 0.9, 1.3, 1.8, 2.4]
 ENDS = {"refused", "finished", "failed", "stopped", "lost"}
@@ -104,4 +105,4 @@ def test_a_job_whose_supervisor_is_killed_is_lost(experiment: Any) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert states(experiment) == {"one": "lost"}
-    experiment.until(lambda: not Path(f"/proc/{pid}").exists())
+    experiment.until(lambda: process_state(pid) in ("", "Z"))

@@ -129,6 +129,7 @@ def test_a_job_that_somebody_cancels_says_so(experiment: Any, slurm: Path) -> No
     experiment.until(lambda: settled(experiment).state is State.STOPPED)
 
 
+@pytest.mark.slow
 def test_a_node_that_goes_takes_the_run_with_it(experiment: Any, slurm: Path) -> None:
     (experiment.outside / "wait").touch()
     experiment.write(slurm={"no_requeue": True})
