@@ -111,9 +111,8 @@ def test_a_first_section_is_written_and_good(repository: Path) -> None:
 
 def test_the_tests_are_run(repository: Path) -> None:
     done = call(["make", "--dry-run", "test"], repository)
-    assert done.stdout.splitlines()[-1].endswith(
-        ".venv/bin/python -m pytest --numprocesses 4 --dist loadfile -m 'not slow'"
-    ), done.stdout
+    command = ".venv/bin/python -m pytest --numprocesses 4 --dist loadfile -m 'not slow'"
+    assert done.stdout.splitlines()[-1].endswith(command), done.stdout
 
 
 def test_a_fresh_machine_gets_torch_first(repository: Path) -> None:

@@ -32,13 +32,9 @@ def test_a_rehearsal_leaves_nothing_behind(digits, tmp_path, monkeypatch):
     before = state_of(digits.folder), state_of(home)
     answer = digits.preflight("--only", "rehearsal")
     assert (answer.errors, answer.code) == ([], 0)
-    said = [
-        finding
-        for result in answer.results
-        for finding in result.get("findings", ())
-        if finding["id"] == "rehearsal.ran"
-    ]
-    assert "of 6 passes; its writes went to a view" in said[0]["message"]
+    findings = [finding for result in answer.results for finding in result.get("findings", ())]
+    [ran] = [finding for finding in findings if finding["id"] == "rehearsal.ran"]
+    assert "of 6 passes; its writes went to a view" in ran["message"]
     assert (state_of(digits.folder), state_of(home)) == before
 
 
