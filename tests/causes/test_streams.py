@@ -47,7 +47,7 @@ class DataLoader(DataLoader):
         super().__init__(*arguments, **{**more, "worker_init_fn": seed_worker})
 """
 DRIVER = """
-import os, runpy, sys, numpy, torch, sklearn.datasets
+import os, runpy, sys, numpy, torch, torch._dynamo, sklearn.datasets
 for name in sys.argv[1:]:
     if not (pid := os.fork()):
         runpy.run_path(name, run_name="__main__")

@@ -71,7 +71,7 @@ WORLDS = {
     "unsaved": program(MODEL, save="pass"),
 }
 DRIVER = """
-import os, runpy, sys, numpy, torch, sklearn.datasets
+import os, runpy, sys, numpy, torch, torch._dynamo, sklearn.datasets
 for name in sys.argv[1].split(","):
     if not (pid := os.fork()):
         try:

@@ -16,7 +16,7 @@ from preflight.rehearsal.program import rehearse
 Part = Callable[[str], Divergence | None]
 
 DRIVER = """
-import os, runpy, sys, torch, numpy, sklearn.datasets
+import os, runpy, sys, torch, torch._dynamo, numpy, sklearn.datasets
 for name in sys.argv[1:]:
     if not (pid := os.fork()):
         runpy.run_path(name, run_name="__main__")

@@ -78,6 +78,7 @@ def test_submitit(project: Path, cluster: str, request: pytest.FixtureRequest) -
     assert "NO-GO" in run([sys.executable, "start.py"]).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [[], ["--multirun", "lr=1,2"]])
 def test_hydra(project: Path, more: list[str]) -> None:
     pytest.importorskip("hydra", reason="needs hydra-core")
