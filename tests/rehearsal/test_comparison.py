@@ -10,7 +10,7 @@ import pytest
 
 from preflight.causes.seeds import explain_differences, explain_no_effect
 from preflight.config import Seeds
-from preflight.model import Finding
+from preflight.model import Finding, Severity
 from preflight.rehearsal.comparison import Comparison, compare
 from preflight.rehearsal.repeats import Repeats
 from preflight.rehearsal.reseeding import read_seeded, reseed
@@ -185,6 +185,25 @@ def test_nothing_is_left_behind(judge: Judge, tmp_path: Path) -> None:
     judge(SEED + "open('written.txt', 'w').write(str(seed * 0.1234))\n")
     after = [path for path in tmp_path.rglob("*") if "run-" not in str(path)]
     assert [path for path in after if path not in before] == [tmp_path / "project" / "train.py"]
+
+
+DIVIDED = """
+import os, random
+from concurrent.futures import ThreadPoolExecutor
+random.seed(seed)
+threads = {threads}
+values = [random.random() for _ in range(1000)]
+with ThreadPoolExecutor(threads) as pool:
+    means = list(pool.map(lambda part: sum(part) / len(part), (values[start::threads] for start in range(threads))))
+print(sum(means) / threads)
+"""
+
+
+def test_work_that_is_divided_among_threads(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    _, [finding] = judge(SEED + DIVIDED.format(threads="int(os.environ.get('OMP_NUM_THREADS', 3))"))
+    assert (finding.id, finding.severity, finding.line) == ("seeds.threads", Severity.WARNING, 9)
+    assert judge(SEED + DIVIDED.format(threads="3"))[1] == []
 
 
 TRAINING = """
