@@ -8,6 +8,8 @@ import pytest
 from preflight.causes import answers
 from preflight.rehearsal.program import Rehearsed
 
+pytestmark = pytest.mark.slow
+
 DIGITS = """
 import torch
 from sklearn.datasets import load_digits

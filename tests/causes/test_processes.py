@@ -10,6 +10,8 @@ from preflight.causes.modes import wrong_modes
 from preflight.causes.rehearsals import why
 from preflight.rehearsal.program import Rehearsed
 
+pytestmark = pytest.mark.slow
+
 FEATURES = ("failures", "loaders")
 SPAWNED = """
 import torch
@@ -129,7 +131,6 @@ def test_the_evaluation_of_a_trainer_is_reached(rehearse_one: Callable[..., Rehe
     assert "prediction.predictions" in TRAINER.splitlines()[found.line - 1]
 
 
-@pytest.mark.slow
 def test_a_trainer_that_evaluates_rightly_fails_of_nothing(rehearse_one: Callable[..., Rehearsed]) -> None:
     pytest.importorskip("transformers")
     pytest.importorskip("accelerate")

@@ -13,6 +13,8 @@ from preflight.rehearsal.orders import Orders
 from preflight.rehearsal.program import rehearse
 from preflight.rehearsal.standard import FEATURES
 
+pytestmark = pytest.mark.slow
+
 BEGIN = """
 import random, functools
 import numpy as np, torch
@@ -256,7 +258,6 @@ def test_streams_that_do_not(said: dict[str, list[Finding]], world: str) -> None
     assert said[world] == []
 
 
-@pytest.mark.slow
 def test_the_remedy_works_when_pasted(said: dict[str, list[Finding]], tmp_path: Path) -> None:
     worlds = {}
     for world in ("a generator of the module", "a generator of the dataset", "numpy seeded with the worker's number"):

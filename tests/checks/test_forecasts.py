@@ -20,6 +20,8 @@ from preflight.model import Finding, Severity
 from preflight.rehearsal.program import Rehearsed
 from preflight.rehearsal.standard import standard_run
 
+pytestmark = pytest.mark.slow
+
 # What grows stands between the marks.
 PROGRAM = """
 import sys

@@ -8,6 +8,8 @@ from preflight.errors import UserError
 from preflight.model import Status
 from preflight.testing import run_check
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import torch
 from sklearn.datasets import load_digits

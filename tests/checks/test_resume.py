@@ -14,6 +14,8 @@ from preflight.rehearsal.command import Command
 from preflight.rehearsal.program import Rehearsed
 from preflight.rehearsal.resumption import Plan, Resumption, is_repeatable, parting, run_resumption
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import os, random, sys
 import numpy as np, torch
@@ -177,7 +179,6 @@ def test_a_run_that_goes_on_as_it_was(
     assert judge(checks, monkeypatch, runs[world], tmp_path) == []
 
 
-@pytest.mark.slow
 def test_the_whole_way(checks: ModuleType, tmp_path: Path, scratch: Path) -> None:
     (tmp_path / "train.py").write_text(WORLDS["without generators"])
     seeds = Seeds(command="python train.py", resume="python train.py --resume")

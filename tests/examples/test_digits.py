@@ -87,6 +87,7 @@ np.save("data/val/0000.npy", np.zeros((8, 8), np.uint8))
     assert answer.errors == ["digits.pixels", "digits.pixels", "digits.shape"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seeding", "finding"), [("torch.seed()", "seeds.differ"), ("torch.manual_seed(1)", "seeds.no-effect")]
 )

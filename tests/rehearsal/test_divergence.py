@@ -13,6 +13,8 @@ from preflight.rehearsal.events import Event
 from preflight.rehearsal.orders import Orders
 from preflight.rehearsal.program import rehearse
 
+pytestmark = pytest.mark.slow
+
 Part = Callable[[str], Divergence | None]
 
 DRIVER = """

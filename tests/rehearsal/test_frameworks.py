@@ -13,6 +13,8 @@ from preflight.rehearsal.events import Event
 from preflight.rehearsal.orders import Orders
 from preflight.rehearsal.program import Rehearsed, Written, rehearse
 
+pytestmark = pytest.mark.slow
+
 DATA = """
 import numpy, pathlib, sklearn, torch
 rows = numpy.loadtxt(pathlib.Path(sklearn.__file__).parent / "datasets/data/digits.csv.gz", delimiter=",")
@@ -75,7 +77,6 @@ def _fields(done: Rehearsed) -> dict[str, object]:
     return {name: getattr(done, name) for name in Rehearsed.__dataclass_fields__}
 
 
-@pytest.mark.slow
 def test_the_trainer_is_told_its_steps(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     pytest.importorskip("accelerate")
@@ -86,7 +87,6 @@ def test_the_trainer_is_told_its_steps(tmp_path: Path) -> None:
     assert forecasts.duration(done).repeats == 10000 * 2 / 31 / 2  # type: ignore[union-attr]
 
 
-@pytest.mark.slow
 def test_the_trainer_of_lightning(tmp_path: Path) -> None:
     pytest.importorskip("lightning")
     program = """

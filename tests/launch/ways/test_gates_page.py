@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+
 PAGE = (Path(__file__).parents[3] / "docs" / "gates.md").read_text(encoding="utf-8")
 TRAIN = "import os\nprint('trained', os.environ.get('SLURM_PROCID', ''))\n"
 
@@ -78,7 +80,6 @@ def test_submitit(project: Path, cluster: str, request: pytest.FixtureRequest) -
     assert "NO-GO" in run([sys.executable, "start.py"]).stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("more", [[], ["--multirun", "lr=1,2"]])
 def test_hydra(project: Path, more: list[str]) -> None:
     pytest.importorskip("hydra", reason="needs hydra-core")

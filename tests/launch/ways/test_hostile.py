@@ -11,6 +11,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.slow
+
 WAYS = ["local", "tmux", "ssh", "slurm"]
 PIECES = [
     *(
