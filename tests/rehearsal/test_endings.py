@@ -169,7 +169,7 @@ def test_without_a_view_the_configs_own_paths_lead_elsewhere(tmp_path: Path, mon
     def refuse(*_: object, **__: object) -> None:
         raise ViewRefused("new namespaces: Operation not permitted")
 
-    monkeypatch.setattr("preflight.rehearsal.standard.open_view", refuse)
+    monkeypatch.setattr("preflight.rehearsal.view.open_view", refuse)
     program = """
 import json, sys
 folder = json.load(open(sys.argv[2]))["output_dir"]

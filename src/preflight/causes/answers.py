@@ -7,6 +7,7 @@ from statistics import mean
 
 from preflight.model import Finding
 from preflight.phrases import counted
+from preflight.rehearsal.events import where
 from preflight.rehearsal.program import Rehearsed
 from preflight.words import error
 
@@ -57,21 +58,19 @@ def _repeatable(done: Rehearsed) -> Iterator[Finding]:
             cause="something in it is left to chance in eval mode too, such as `functional.dropout` without "
             "`training=self.training`, or a layer that is not registered as a module",
             fix="Make it depend on the mode:\n    functional.dropout(x, p, training=self.training)",
-            file=told["place"].get("file", ""),
-            line=told["place"].get("line", 0),
+            **where(told["place"]),
         )
 
 
 def _independent(done: Rehearsed) -> Iterator[Finding]:
     told = done.of("independent")[0]
-    at = {"file": told["place"].get("file", ""), "line": told["place"].get("line", 0)}
     if told["constant"]:
         yield error(
             f"{told['model']} gives the same for every sample of a batch",
             id="learning.ignores-input",
             cause="its output does not depend on its input: the path through it is cut, or all units are dead",
             fix="Look at what each layer gives for two samples",
-            **at,
+            **where(told["place"]),
         )
     elif not told["others"]:
         yield error(
@@ -80,7 +79,7 @@ def _independent(done: Rehearsed) -> Iterator[Finding]:
             cause="an operation goes over the batch where it should go over a sample: a `view` or `transpose` that "
             "mixes up dimensions, a softmax or a norm over dimension 0, attention without batch_first",
             fix="Look at the dimensions that the reshaping and the reductions in `forward` are over",
-            **at,
+            **where(told["place"]),
         )
 
 
@@ -97,6 +96,5 @@ def _disjoint(done: Rehearsed) -> Iterator[Finding]:
                 fix="Split by example before anything is copied or augmented, and by person or document where there "
                 "are several of one",
                 evidence={"hashed in the training set": told["known"]},
-                file=told["place"].get("file", ""),
-                line=told["place"].get("line", 0),
+                **where(told["place"]),
             )

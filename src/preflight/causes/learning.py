@@ -8,7 +8,7 @@ from typing import Any
 
 from preflight.model import Finding
 from preflight.phrases import counted, in_a_row
-from preflight.rehearsal.events import Event
+from preflight.rehearsal.events import Event, where
 from preflight.rehearsal.program import Rehearsed
 from preflight.words import error, warning
 
@@ -39,7 +39,7 @@ def not_finite(done: Rehearsed) -> Iterator[Finding]:
             if grows
             else "Find the first operation that gives it:\n    torch.autograd.set_detect_anomaly(True)",
             evidence={"losses": before[-10:], **_batch(wrong)},
-            **_at(wrong["place"]),
+            **where(wrong["place"]),
         )
         return
 
@@ -61,7 +61,7 @@ def without_gradient(done: Rehearsed) -> Iterator[Finding]:
                 fix="Make the optimizer from the parameters of the model that is trained, once it is built:\n"
                 f"    torch.optim.{each['optimizer']}(model.parameters())",
                 evidence={"steps": each["steps"]},
-                **_at(each["place"]),
+                **where(each["place"]),
             )
         elif each["zero"]:
             yield error(
@@ -70,7 +70,7 @@ def without_gradient(done: Rehearsed) -> Iterator[Finding]:
                 cause="the loss rests whatever they are, as where it is multiplied by 0 or all units are dead",
                 fix="Look at what lies between the parameters and the loss",
                 evidence={"steps": each["steps"]},
-                **_at(each["place"]),
+                **where(each["place"]),
             )
         elif each["unreached"]:
             yield warning(
@@ -81,7 +81,7 @@ def without_gradient(done: Rehearsed) -> Iterator[Finding]:
                 "is cut (`detach`, `no_grad`, `.data`, `argmax`), or the result is not used",
                 fix="Use what they compute, or take them out of the optimizer",
                 evidence={"unreached": each["unreached"][:50], "steps": each["steps"]},
-                **_at(each["place"]),
+                **where(each["place"]),
             )
 
 
@@ -94,7 +94,7 @@ def rests(done: Rehearsed) -> Iterator[Finding]:
                 id="learning.no-rate",
                 cause="a scheduler or a setting gives 0",
                 fix="Correct the learning rate, or how the scheduler is stepped",
-                **_at(each["place"]),
+                **where(each["place"]),
             )
 
 
@@ -121,7 +121,7 @@ def one_class(done: Rehearsed) -> Iterator[Finding]:
                 id="learning.sorted-labels",
                 cause="the data is sorted by class and not shuffled, so each step unlearns the one before",
                 fix="Shuffle the training set:\n    DataLoader(..., shuffle=True)",
-                **_at(losses[0]["place"]),
+                **where(losses[0]["place"]),
             )
 
 
@@ -135,7 +135,7 @@ def _one_class(done: Rehearsed, loss: Event) -> Iterator[Finding]:
                 id="learning.one-class",
                 cause="the labels are read wrongly, or the data was filtered down to one class",
                 fix="Look at where the labels are read",
-                **_at(loss["place"]),
+                **where(loss["place"]),
             )
 
 
@@ -155,7 +155,7 @@ def far_from_chance(done: Rehearsed) -> Iterator[Finding]:
             "large, or labels are in another order than those a checkpoint was trained for",
             fix="Scale the inputs to about 0 mean and 1 variance, and look at how the last layer is initialized",
             evidence=_batch(first),
-            **_at(first["place"]),
+            **where(first["place"]),
         )
 
 
@@ -165,10 +165,6 @@ def _pids(done: Rehearsed, kind: str) -> list[int]:
 
 def _is_wrong(loss: Event) -> bool:
     return loss["value"] == "nan" or (isinstance(loss["value"], str) and loss["dtype"] in {"float32", "float64"})
-
-
-def _at(place: dict[str, Any]) -> dict[str, Any]:
-    return {"file": place.get("file", ""), "line": place.get("line", 0)}
 
 
 def _batch(loss: Event) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from preflight.model import Finding
 from preflight.phrases import counted
-from preflight.rehearsal.events import Event
+from preflight.rehearsal.events import Event, where
 from preflight.rehearsal.program import Rehearsed
 from preflight.words import warning
 
@@ -45,8 +45,7 @@ def _evaluated_in_training(events: list[Event]) -> Iterator[Finding]:
             "the result depends on chance and on the other samples of a batch",
             fix="Put the model into eval mode before the pass, and back after it:\n    model.eval()",
             evidence={"passes": len({(each["loader"], each["pass"]) for each in here})},
-            file=place.get("file", ""),
-            line=place.get("line", 0),
+            **where(place),
         )
 
 
@@ -74,6 +73,5 @@ def _trained_in_evaluation(events: list[Event]) -> Iterator[Finding]:
             cause="an evaluation calls `eval()`, and nothing calls `train()` before the training goes on",
             fix="Put the model back into training mode at the beginning of each epoch:\n    model.train()",
             evidence={"in eval mode": counted(passes, "pass", "passes")},
-            file=place.get("file", ""),
-            line=place.get("line", 0),
+            **where(place),
         )

@@ -8,13 +8,12 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from preflight.model import Finding
 from preflight.phrases import shown
+from preflight.rehearsal.events import Event
 from preflight.words import error
 
-Event = Mapping[str, Any]
 Key = tuple[str, str]
 # Number of the fetch, and the states of the generator before and after it.
 Draw = tuple[int, str, str]

@@ -15,10 +15,10 @@ def main(argv: Sequence[str]) -> int:
     from preflight.errors import UserError
     from preflight.launch import ways
     from preflight.launch.gate import become
-    from preflight.records.listing import settled
+    from preflight.records.listing import settled_record
 
     run = options.run_of(arguments)
-    [record] = settled(options.records_of(arguments), [run.read()])
+    record = settled_record(run)
     if record.state.is_end:
         raise UserError(f"{record.name} has ended: {record.state}", fix="`preflight logs` shows what it printed.")
     become(ways.of(run, ways.config_of(run)).attach())

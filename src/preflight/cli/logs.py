@@ -14,7 +14,7 @@ from preflight.errors import UserError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from preflight.records.folder import Records, Run
+    from preflight.records.folder import Run
 
 _GLANCE = 0.25
 # Asking whether the run has ended reads its record, and asks Slurm.
@@ -25,8 +25,7 @@ _PIECE = 1 << 16
 def parser() -> argparse.ArgumentParser:
     """Return what the command takes."""
     parser = options.command_parser("logs", "Print what a run has printed.")
-    options.add_config(parser)
-    parser.add_argument("run", metavar="RUN", help="its name, as `preflight runs` lists it")
+    options.add_run(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
     return parser
 
@@ -34,15 +33,14 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Pass the log on, byte for byte."""
     arguments = parser().parse_args(argv)
-    records = options.records_of(arguments)
-    run = records.run(arguments.run)
+    run = options.run_of(arguments)
     if not arguments.follow and not run.log.exists():
         state = run.read().state
         raise UserError(
             f"the run {run.name} has no log: it is {state}", fix="`preflight show` tells all that is known."
         )
     sys.stdout.flush()
-    for piece in _followed(records, run) if arguments.follow else _pieces(run, 0):
+    for piece in _followed(run) if arguments.follow else _pieces(run, 0):
         if not _passed_on(piece):
             break
     return 0
@@ -55,11 +53,11 @@ def _pieces(run: Run, start: int) -> Iterator[bytes]:
             yield piece
 
 
-def _followed(records: Records, run: Run) -> Iterator[bytes]:
+def _followed(run: Run) -> Iterator[bytes]:
     position, ended, asked = 0, False, 0.0
     while True:
         if time.monotonic() - asked > _BETWEEN_ENDS:
-            ended, asked = _has_ended(records, run), time.monotonic()
+            ended, asked = _has_ended(run), time.monotonic()
         with suppress(FileNotFoundError):
             for piece in _pieces(run, position):
                 position += len(piece)
@@ -69,10 +67,10 @@ def _followed(records: Records, run: Run) -> Iterator[bytes]:
         time.sleep(_GLANCE)
 
 
-def _has_ended(records: Records, run: Run) -> bool:
-    from preflight.records.listing import settled
+def _has_ended(run: Run) -> bool:
+    from preflight.records.listing import settled_record
 
-    return settled(records, [run.read()])[0].state.is_end
+    return settled_record(run).state.is_end
 
 
 def _passed_on(piece: bytes) -> bool:

@@ -43,10 +43,10 @@ def main(argv: Sequence[str]) -> int:
     names = records.names()
     if arguments.report not in names and (not names or arguments.report.endswith(".json")):
         return _show_report(arguments.report, views)
-    from preflight.records.listing import settled
+    from preflight.records.listing import settled_record
 
     run = records.run(arguments.report)
-    record, events = settled(records, [run.read()])[0], run.events()[0]
+    record, events = settled_record(run), run.events()[0]
     if any(view.form == "json" and not view.output for view in views):
         told = {"record": record.to_json(), "events": [event.to_json() for event in events]}
         options.say(json.dumps(told, indent=2) + "\n")

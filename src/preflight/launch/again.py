@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
-from preflight import config as configuration
 from preflight.config import Config
 from preflight.errors import UserError
-from preflight.launch import surroundings
+from preflight.launch import surroundings, ways
 from preflight.launch.launch import Order
 from preflight.records.folder import Run
 from preflight.records.record import Record
@@ -23,9 +21,7 @@ def order(run: Run, name: str, way: str) -> tuple[Order, list[str]]:
     record = run.read()
     if not record.commit or not record.command:
         raise UserError(f"{run.name} cannot be launched again: its record holds no commit", fix=_why(record))
-    text = run.config.read_text(encoding="utf-8") if run.config.exists() else ""
-    source = Path(record.config) if record.config else None
-    config = replace(configuration.load(source, text=text), root=Path(record.root))
+    config = ways.config_of(run, Path(record.root))
     again = Order(
         config=config,
         command=record.command,

@@ -8,14 +8,13 @@ import signal
 import sys
 import tarfile
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from preflight import config as configuration
 from preflight import writing
 from preflight.errors import UserError
-from preflight.launch import checks
+from preflight.launch import checks, ways
+from preflight.launch.checkout import CHECKOUT
 from preflight.launch.gate import become
 from preflight.records.folder import Run
 from preflight.records.life import Life
@@ -41,13 +40,10 @@ def carry_out(folder: Path) -> int:
     folder = folder.absolute()
     run = Run(folder)
     record = run.read()
-    (folder / _PROCESS).write_text(json.dumps(Life.of().to_json()), encoding="utf-8")
-    place = folder / "checkout" / os.fsdecode((folder / "below").read_bytes())
-    source = Path(record.config) if record.config else None
-    config = configuration.load(source, text=run.config.read_text(encoding="utf-8"), root=place)
-    report, verdict = checks.check(
-        replace(config, root=place), selection=Selection(at=("node", "")), strict=record.strict
-    )
+    writing.replace({folder / _PROCESS: json.dumps(Life.of().to_json()).encode()})
+    place = folder / CHECKOUT / os.fsdecode((folder / "below").read_bytes())
+    config = ways.config_of(run, place)
+    report, verdict = checks.check(config, selection=Selection(at=("node", "")), strict=record.strict)
     writing.replace({run.report: checks.stored(report, verdict).encode()})
     checks.tell(report, verdict)
     os.chdir(place)

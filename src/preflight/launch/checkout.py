@@ -15,6 +15,8 @@ from preflight.errors import UserError
 from preflight.launch.git import Git, Tell, refusal, silent
 from preflight.system.git import GitError
 
+# What it is called in the folder of its run.
+CHECKOUT = "checkout"
 # Who holds the lock needs it for milliseconds; who has it for longer hangs, and is not waited for.
 _PATIENCE = 30.0
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from preflight.errors import UserError
-from preflight.system.git import GitError, Repository, repository, top_of
+from preflight.system.git import GitError, Repository, execute, foreign_in, repository, top_of
 
 # Hashing and writing thousands of files on a slow file system takes minutes.
 _LIMIT = 600.0
@@ -24,7 +22,7 @@ _ELSEWHERE = frozenset(
         *("IMPLICIT_WORK_TREE", "INTERNAL_SUPER_PREFIX"),
     )
 )
-_QUIET = ("--no-pager", "-c", "core.fsmonitor=false", "-c", "advice.addEmbeddedRepo=false")
+_QUIET = ("-c", "advice.addEmbeddedRepo=false")
 _NO_HOOKS = ("-c", f"core.hooksPath={os.devnull}")
 
 Tell = Callable[[Sequence[str], int, float], None]
@@ -68,29 +66,19 @@ class Git:
         `index` is used in place of the repository's own; `hooks` lets the repository's hooks run, and whoever commits
         be who they are; `given` is the standard input.
         """
-        program = shutil.which("git")
-        if program is None:
-            raise GitError("the command git is not there")
-        command = [program, *_QUIET, *(() if hooks else _NO_HOOKS), "-C", str(self.top), *words]
         began = time.monotonic()
-        try:
-            done = subprocess.run(
-                command,
-                env=_environment(index, named=hooks),
-                input=given.encode("utf-8", "surrogateescape"),
-                capture_output=True,
-                timeout=_LIMIT,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise GitError(f"git {words[0]} has not ended after {_LIMIT:.0f} s") from None
-        except OSError as problem:
-            raise GitError(f"{program} cannot be run: {problem.strerror}") from None
-        self.tell(command, done.returncode, time.monotonic() - began)
+        done = execute(
+            self.top,
+            words,
+            _environment(index, named=hooks),
+            limit=_LIMIT,
+            settings=(*_QUIET, *(() if hooks else _NO_HOOKS)),
+            given=given.encode("utf-8", "surrogateescape"),
+        )
+        self.tell(done.args, done.returncode, time.monotonic() - began)
         if done.returncode:
             text = done.stderr.decode(errors="replace").strip() or done.stdout.decode(errors="replace").strip()
-            foreign = str(self.top) if "dubious ownership" in text else ""
-            raise GitError(text or f"git {words[0]} failed without a word", foreign=foreign)
+            raise GitError(text or f"git {words[0]} failed without a word", foreign=foreign_in(text, self.top))
         return os.fsdecode(done.stdout)
 
 

@@ -11,15 +11,13 @@ from pathlib import Path
 from preflight.config import Config, Launch
 from preflight.errors import UserError
 from preflight.launch import checks, snapshot, surroundings, ways
-from preflight.launch.checkout import check_out
+from preflight.launch.checkout import CHECKOUT, check_out
 from preflight.launch.commands import Commands
 from preflight.launch.snapshot import Snapshot
 from preflight.phrases import in_a_row
 from preflight.records.folder import Records, Run
 from preflight.records.record import Record, now
 from preflight.records.states import State
-
-CHECKOUT = "checkout"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

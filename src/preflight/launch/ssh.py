@@ -19,6 +19,7 @@ from preflight import writing
 from preflight.config import Launch
 from preflight.config import Ssh as Settings
 from preflight.errors import UserError
+from preflight.launch.checkout import CHECKOUT
 from preflight.launch.commands import CommandFailed
 from preflight.launch.gate import REFUSED, become
 from preflight.launch.local import Local
@@ -111,17 +112,17 @@ class Ssh(Local):
 
     def _pack(self, file: IO[bytes]) -> None:
         """Write the record, the config and the checkout as a tar, without git's own files and links of this machine."""
-        top = self.run.folder / "checkout"
+        top = self.run.folder / CHECKOUT
 
         def kept(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
             is_ours = member.issym() and os.path.isabs(member.linkname)
-            return None if is_ours or member.name == "checkout/.git" else member
+            return None if is_ours or member.name == f"{CHECKOUT}/.git" else member
 
         with tarfile.open(fileobj=file, mode="w") as tar:
             tar.add(self.run.folder / RECORD, RECORD)
             if self.run.config.exists():
                 tar.add(self.run.config, self.run.config.name)
-            tar.add(top, "checkout", filter=kept)
+            tar.add(top, CHECKOUT, filter=kept)
             below = os.fsencode(os.path.relpath(self.record.checkout, top))
             member = tarfile.TarInfo("below")
             member.size = len(below)

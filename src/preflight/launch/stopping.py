@@ -5,8 +5,8 @@ from __future__ import annotations
 import getpass
 
 from preflight.launch import ways
-from preflight.records.folder import Records, Run
-from preflight.records.listing import settled
+from preflight.records.folder import Run
+from preflight.records.listing import settled_record
 from preflight.records.record import now
 from preflight.records.states import State
 
@@ -16,7 +16,7 @@ def stop(run: Run) -> str:
 
     Raises UserError where it cannot be reached from here, and its record then says nothing of this.
     """
-    [record] = settled(Records(run.folder.parent), [run.read()])
+    record = settled_record(run)
     if record.state.is_end:
         return f"{run.name} has ended already: {record.state}"
     ways.of(run, ways.config_of(run)).stop()

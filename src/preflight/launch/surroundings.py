@@ -8,7 +8,8 @@ from pathlib import Path
 
 from preflight.config import Config, Launch
 from preflight.envlock import fingerprint
-from preflight.envlock.environment import find
+from preflight.envlock.environment import Environment, find
+from preflight.envlock.fingerprint import Fingerprint
 from preflight.errors import UserError
 from preflight.phrases import in_a_row, shown
 
@@ -27,16 +28,19 @@ def agree(config: Config) -> Surroundings:
     Where it is not, `launch.environment` decides: `refuse` raises UserError with the differences, `commit` locks and
     commits what is installed, `ignore` looks no further. An environment without a lock is asked nothing.
     """
-    environment = find(config.root, python=config.python)
-    locks = _locks(config)
+    environment = _environment(config)
+    locks = _locks(config, environment)
     prefix = str(environment.prefix)
     mode = (config.launch or Launch()).environment
     if not locks or mode == "ignore":
         return Surroundings(prefix=prefix, lock=digest(locks))
     seen = fingerprint.fingerprint(environment.prefix)
-    changed = [] if all(fingerprint.unchanged(seen, lock) for lock in locks) else _changes(config, locks)
+    changed = (
+        [] if all(fingerprint.unchanged(seen, lock) for lock in locks) else _changes(config, environment, locks, seen)
+    )
     if changed and mode == "commit":
-        _commit(config)
+        _commit(config, environment)
+        locks = _locks(config, environment)
     elif changed:
         raise UserError(
             f"the environment is not what {in_a_row([shown(lock) for lock in locks])} says: {in_a_row(changed)}",
@@ -44,7 +48,7 @@ def agree(config: Config) -> Surroundings:
             fix="See all of it, then lock what is installed or go back to what was:\n    preflight env diff\n"
             "    preflight env commit\n    preflight env restore",
         )
-    return Surroundings(prefix=prefix, lock=digest(_locks(config)))
+    return Surroundings(prefix=prefix, lock=digest(locks))
 
 
 def digest(locks: list[Path]) -> str:
@@ -57,33 +61,35 @@ def digest(locks: list[Path]) -> str:
 
 def locks_digest(config: Config) -> str:
     """Return the digest of the locks that the environment has now."""
-    return digest(_locks(config))
+    return digest(_locks(config, _environment(config)))
 
 
 def prefix_of(config: Config) -> str:
     """Return the folder of the environment that the job has now."""
-    return str(find(config.root, python=config.python).prefix)
+    return str(_environment(config).prefix)
 
 
-def _locks(config: Config) -> list[Path]:
+def _environment(config: Config) -> Environment:
+    return find(config.root, python=config.python)
+
+
+def _locks(config: Config, environment: Environment) -> list[Path]:
     from preflight.envlock.project import lock_of
 
     if config.packages and config.packages.lock:
         return [config.root / name for name in config.packages.lock if (config.root / name).is_file()]
     try:
-        return [lock_of(find(config.root, python=config.python), config.root)]
+        return [lock_of(environment, config.root)]
     except UserError:
         return []
 
 
-def _changes(config: Config, locks: list[Path]) -> list[str]:
+def _changes(config: Config, environment: Environment, locks: list[Path], seen: Fingerprint) -> list[str]:
     from preflight.envlock import wording
     from preflight.envlock.drift import drift
     from preflight.envlock.inventory import Inventory
 
-    environment = find(config.root, python=config.python)
     inventory = Inventory.of(environment)
-    seen = fingerprint.fingerprint(environment.prefix)
     changes = []
     for lock in locks:
         found = drift(lock, inventory, config.root)
@@ -94,11 +100,11 @@ def _changes(config: Config, locks: list[Path]) -> list[str]:
     return changes
 
 
-def _commit(config: Config) -> None:
+def _commit(config: Config, environment: Environment) -> None:
     from preflight.envlock import commit
     from preflight.envlock.inventory import Inventory
     from preflight.envlock.plan import changes_since_commit, plan
 
-    found = plan(Inventory.of(find(config.root, python=config.python)), config.root)
+    found = plan(Inventory.of(environment), config.root)
     files = {path: found.files.get(path) or path.read_bytes() for path in found.every}
     commit.commit(config.root, files, changes_since_commit(found, config.root))

@@ -92,9 +92,9 @@ def find(way: str) -> type[Way]:
     return found
 
 
-def config_of(run: Run) -> Config:
-    """Return the config that was kept of a run, as it holds in its checkout."""
+def config_of(run: Run, root: Path | None = None) -> Config:
+    """Return the config that was kept of a run, as it holds in `root`, by default its checkout."""
     record = run.read()
     text = run.config.read_text(encoding="utf-8") if run.config.exists() else ""
     config = configuration.load(Path(record.config) if record.config else None, text=text)
-    return replace(config, root=Path(record.checkout or record.root))
+    return replace(config, root=root or Path(record.checkout or record.root))

@@ -29,6 +29,12 @@ def settled(records: Records, read: list[Record]) -> list[Record]:
     return [judged(Run(records.folder / record.name, record.attempt), record, jobs) for record in read]
 
 
+def settled_record(run: Run) -> Record:
+    """Return the record of one run, with the state that it is really in."""
+    [record] = settled(Records(run.folder.parent), [run.read()])
+    return record
+
+
 def _created(file: str) -> int:
     try:
         return os.stat(file).st_mtime_ns

@@ -13,7 +13,7 @@ from preflight.errors import UserError
 from preflight.model import Report
 from preflight.records import memory
 from preflight.records.folder import Records, Run
-from preflight.records.listing import settled
+from preflight.records.listing import settled, settled_record
 from preflight.records.record import Record
 from preflight.records.states import State
 from preflight.records.world import World, world_of
@@ -54,7 +54,7 @@ def named(word: str, records: Records) -> Side:
             report=report,
         )
     run = records.run(word)
-    return _of_run(run, settled(records, [run.read()])[0])
+    return _of_run(run, settled_record(run))
 
 
 def by_default(records: Records, config: Config, after: Side | None = None) -> tuple[Side, Side]:

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 Event = Mapping[str, Any]
+"""What one process told: `kind`, `at` (seconds of `time.monotonic()`), `pid`, and the facts of its kind."""
+
 _MOST = 64 * 1024 * 1024
+
+
+def where(place: Mapping[str, Any]) -> dict[str, Any]:
+    """Return file and line of a place in the user's code as a finding has them, both empty where there is none."""
+    return {"file": place.get("file", ""), "line": place.get("line", 0)}
 
 
 def read_events(answers: Path) -> list[Event]:

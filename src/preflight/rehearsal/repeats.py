@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from preflight.rehearsal.orders import Orders
 from preflight.rehearsal.program import Rehearsed, rehearse
 from preflight.rehearsal.reseeding import Reseeded
 from preflight.rehearsal.sources import World
-from preflight.rehearsal.view import ViewRefused, open_view
+from preflight.rehearsal.view import ViewRefused, opened
 from preflight.system import limits
 
 # The program that calls a step.
@@ -61,8 +61,7 @@ class Repeats:
         """Run the program in a world; `what` is what the story calls it. Raises ViewRefused where it cannot be run."""
         self._count += 1
         told = self.reseeded if reseed else None
-        command = told.command if told else self.command
-        variables = {**command.variables, **world.variables(command.environment())}
+        command = world.around(told.command if told else self.command)
         orders = Orders(
             root=self.root,
             answers=self.folder / f"run-{self._count}",
@@ -70,18 +69,14 @@ class Repeats:
             settings={**self.settings, **world.settings()},
         )
         seconds = max(1.0, min(self.seconds, self.until - time.monotonic()))
-        command = replace(command, variables=variables)
         try:
-            view = open_view(self.folder, told.files if told else {})
-            try:
+            with opened(self.folder, told.files if told else {}) as view:
                 ran = rehearse(command, orders, seconds=seconds, view=view)
-            finally:
-                view.remove()
         except ViewRefused:
             if not self.in_place or (told and told.files):
                 raise
             ran = rehearse(command, orders, seconds=seconds)
-        self.memory = max(self.memory, sum(event["peak"] for event in ran.events if event["kind"] == "sources"))
+        self.memory = max(self.memory, sum(event["peak"] for event in ran.of("sources")))
         ending = "was broken off" if ran.code is None else f"ended with {ran.code}"
         self.told(f"{what}: {ending} after {ran.seconds:.1f} s")
         return ran

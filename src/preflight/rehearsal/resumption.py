@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,9 +13,9 @@ from preflight.rehearsal.events import Event
 from preflight.rehearsal.orders import Orders
 from preflight.rehearsal.program import Rehearsed, rehearse
 from preflight.rehearsal.sources import World, baseline
-from preflight.rehearsal.view import View, open_view
+from preflight.rehearsal.view import View, opened
 
-FEATURES = ("failures", "loaders", "frameworks", "progress")
+FEATURES = ("failures", "loaders", "progress")
 # What a step starts from, as `progress` tells it, in the order in which it is named.
 STARTS = ("parameters", "state", "rates", "batch", "torch", "numpy", "random")
 # One batch and the last of each pass, so that the first pass after a resume is as long as it would have been.
@@ -70,29 +69,19 @@ def run_resumption(plan: Plan, seconds: float, until: float) -> Resumption:
         limit = max(1.0, min(seconds, until - time.monotonic()))
         command = plan.resume if name == "resumed" else plan.command
         orders = _orders(world, plan, name)
-        return rehearse(_in(world, command), orders, seconds=limit, view=view)
+        return rehearse(world.around(command), orders, seconds=limit, view=view)
 
-    with _view(plan.folder) as view:
+    with opened(plan.folder) as view:
         straight = run("straight", view)
     if straight.code != 0:
         return Resumption(straight=straight, broken=straight)
-    with _view(plan.folder) as view:
+    with opened(plan.folder) as view:
         broken = run("broken", view)
         ended = broken.of("broken-off")
         if not ended:
             return Resumption(straight=straight, broken=broken)
         resumed = run("resumed", view)
     return Resumption(straight=straight, broken=broken, resumed=resumed, steps=ended[0]["steps"])
-
-
-@contextmanager
-def _view(folder: Path) -> Iterator[View]:
-    """Open a view and remove it afterwards."""
-    view = open_view(folder)
-    try:
-        yield view
-    finally:
-        view.remove()
 
 
 def is_repeatable(runs: Resumption) -> bool:
@@ -126,10 +115,6 @@ def counts(runs: Resumption) -> tuple[int, int]:
     """Return how many steps the straight run and the two parts of the other one took."""
     assert runs.resumed is not None
     return len(_steps(runs.straight)), runs.steps + len(_steps(runs.resumed))
-
-
-def _in(world: World, command: Command) -> Command:
-    return replace(command, variables={**command.variables, **world.variables(command.environment())})
 
 
 def _orders(world: World, plan: Plan, name: str) -> Orders:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from preflight.rehearsal.command import Command
+
 # Each is moved by a salt: one whole number, and equal numbers mean equal behaviour. 0 leaves it as it is by nature.
 SOURCES = ("random", "numpy", "torch", "entropy", "hash", "names", "completion", "time", "memory", "threads")
 # Sources that are at rest only where they are given a salt; the others rest by themselves as long as nobody looks.
@@ -69,6 +71,10 @@ class World:
             "uninitialised": {"salt": salts.get("memory", 0)},
             "draws": {"sources": ["random", "numpy", "torch"]},
         }
+
+    def around(self, command: Command) -> Command:
+        """Return the command as it runs in this world."""
+        return replace(command, variables={**command.variables, **self.variables(command.environment())})
 
     def variables(self, environment: Mapping[str, str]) -> dict[str, str]:
         """Return the variables that make this world; what the job's own environment fixes is left as it is."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from preflight.rehearsal.doubt import places_to_show_whole
 from preflight.rehearsal.elsewhere import led_elsewhere
 from preflight.rehearsal.orders import Orders
 from preflight.rehearsal.program import Rehearsed, Way, rehearse
-from preflight.rehearsal.view import View, ViewRefused, open_view
+from preflight.rehearsal.view import View, ViewRefused, opened
 
 # What is watched in it: modules of `preflight.rehearsal.inside`.
 FEATURES = ("offline", "failures", "loaders", "meters", "modes", "streams", "learning")
@@ -67,7 +66,7 @@ def _run(config: Config, folder: Path, orders: Orders) -> Rehearsed:
     command = read_command(section.command)
     places = [config.root, *(config.root / entry.path for entry in config.paths if "write" in entry.access)]
     try:
-        with opened(folder, places) as view:
+        with opened(folder, places=places) as view:
             done = _run_and_resume(config, command, orders.at(folder / "in-view"), view)
         return _confirmed(config, command, orders.at(folder / "in-whole"), places, done)
     except ViewRefused as problem:
@@ -79,16 +78,6 @@ def _run(config: Config, folder: Path, orders: Orders) -> Rehearsed:
         return replace(done, way=way, refused=str(problem))
 
 
-@contextmanager
-def opened(folder: Path, places: list[Path]) -> Iterator[View]:
-    """Give a view that is gone afterwards."""
-    view = open_view(folder, places=places)
-    try:
-        yield view
-    finally:
-        view.remove()
-
-
 def _confirmed(config: Config, command: Command, orders: Orders, places: list[Path], done: Rehearsed) -> Rehearsed:
     """Return the run; where it failed for want of data only, the one that was given more."""
     section = config.rehearsal or Rehearsal()
@@ -97,7 +86,7 @@ def _confirmed(config: Config, command: Command, orders: Orders, places: list[Pa
         return done
     loaders = {**orders.settings["loaders"], "whole": whole}
     orders = replace(orders, settings={**orders.settings, "loaders": loaders})
-    with opened(orders.answers.parent, places) as view:
+    with opened(orders.answers.parent, places=places) as view:
         again = _run_and_resume(config, command, orders, view)
     return again if again.code == 0 else done
 

@@ -8,7 +8,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -119,6 +119,16 @@ def open_view(scratch: Path, files: Mapping[str, str] | None = None, places: Seq
     layers = Path(tempfile.mkdtemp(prefix="preflight-view-", dir=folder))
     usual = (Path.home(), Path(tempfile.gettempdir()))
     return View(folder=layers, files=files or {}, places=(*places, *usual))
+
+
+@contextmanager
+def opened(scratch: Path, files: Mapping[str, str] | None = None, places: Sequence[Path] = ()) -> Iterator[View]:
+    """Give a new view as `open_view` does, which is gone afterwards."""
+    view = open_view(scratch, files, places)
+    try:
+        yield view
+    finally:
+        view.remove()
 
 
 def coverings(mounts: Sequence[disk.Mount]) -> list[Covering]:

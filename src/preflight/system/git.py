@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,29 +98,48 @@ def ask(folder: Path, *words: str, fine: Collection[int] = (0,)) -> str:
 
     `fine` are the exit statuses of an answer.
     """
-    program = shutil.which("git")
-    if program is None:
-        raise GitError("the command git is not there")
-    # What the user's own git would run on the way (a pager, a file system monitor, a prompt) could hang or write.
-    command = [program, "--no-pager", "-c", "core.fsmonitor=false", "-C", str(folder), *words]
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")
     }
     environment = {**kept, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-    try:
-        done = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=_LIMIT, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise GitError(f"git {words[0]} has not answered after {_LIMIT:.0f} s") from None
-    except OSError as error:
-        raise GitError(f"{program} cannot be run: {error.strerror}") from error
+    done = execute(folder, words, environment, limit=_LIMIT)
     if done.returncode not in fine:
         text = done.stderr.decode(errors="replace").strip()
-        raise GitError(_first_line(text), foreign=str(folder) if "dubious ownership" in text else "")
+        raise GitError(_first_line(text), foreign=foreign_in(text, folder))
     return os.fsdecode(done.stdout)
+
+
+def execute(  # noqa: PLR0913 - all but the first three by name
+    folder: Path,
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    limit: float,
+    settings: Sequence[str] = (),
+    given: bytes = b"",
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a git command in `folder`, with `settings` in front of it and `given` as its standard input, and return it.
+
+    Raises GitError where git is missing or takes longer than `limit` seconds.
+    """
+    program = shutil.which("git")
+    if program is None:
+        raise GitError("the command git is not there")
+    # What the user's own git would run on the way (a pager, a file system monitor, a prompt) could hang or write.
+    command = [program, "--no-pager", "-c", "core.fsmonitor=false", *settings, "-C", str(folder), *words]
+    try:
+        return subprocess.run(command, env=environment, input=given, capture_output=True, timeout=limit, check=False)
+    except subprocess.TimeoutExpired:
+        raise GitError(f"git {words[0]} has not answered after {limit:.0f} s") from None
+    except OSError as error:
+        raise GitError(f"{program} cannot be run: {error.strerror}") from error
+
+
+def foreign_in(text: str, folder: Path) -> str:
+    """Return the folder where git says that it refuses it since another user owns it, else nothing."""
+    return str(folder) if "dubious ownership" in text else ""
 
 
 def _first_line(text: str) -> str:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,30 +85,34 @@ def gpus(request: pytest.FixtureRequest) -> Gpus:
 def rehearsed(request: pytest.FixtureRequest) -> Rehearsed:
     """What the program of `rehearsal:` did in its standard run, which all checks of one preflight run share."""
     from preflight.rehearsal.standard import standard_run
-    from preflight.rehearsal.view import ViewRefused
 
     context = request.config.stash[CONTEXT]
-    try:
+    with _skipped_without_a_view():
         return standard_run(context.config, context.scratch / "rehearsal")
-    except ViewRefused as problem:
-        pytest.skip(f"{problem}; `in_place: true` under `rehearsal` lets the program write into the real folders")
 
 
 @pytest.fixture
 def questioned(request: pytest.FixtureRequest) -> Callable[..., Rehearsed]:
     """Call `questioned("overfit")` for a run of the program of `rehearsal:` in which that is asked; see `learning`."""
     from preflight.rehearsal.standard import question_run
-    from preflight.rehearsal.view import ViewRefused
 
     context = request.config.stash[CONTEXT]
 
     def run(*asked: str) -> Rehearsed:
-        try:
+        with _skipped_without_a_view():
             return question_run(context.config, context.scratch / "-".join(("rehearsal", *asked)), asked)
-        except ViewRefused as problem:
-            pytest.skip(f"{problem}; `in_place: true` under `rehearsal` lets the program write into the real folders")
 
     return run
+
+
+@contextmanager
+def _skipped_without_a_view() -> Iterator[None]:
+    from preflight.rehearsal.view import ViewRefused
+
+    try:
+        yield
+    except ViewRefused as problem:
+        pytest.skip(f"{problem}; `in_place: true` under `rehearsal` lets the program write into the real folders")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-from preflight.rehearsal.inside import wire
+from preflight.rehearsal.inside import guard
 
 Welcome = Callable[[ModuleType], object]
 
@@ -39,7 +39,7 @@ class _Finder:
         def exec_module(module: ModuleType) -> None:
             execute(module)
             for welcome in self.awaited.pop(name, []):
-                _welcome(welcome, module)
+                guard.attempt(welcome, module)
 
         loader.exec_module = exec_module  # type: ignore[method-assign]
 
@@ -50,15 +50,8 @@ _finder = _Finder()
 def when_imported(name: str, welcome: Welcome) -> None:
     """Call `welcome(module)` once `name` is imported, at once where it is; what it raises is told, not passed on."""
     if name in sys.modules:
-        _welcome(welcome, sys.modules[name])
+        guard.attempt(welcome, sys.modules[name])
         return
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
     _finder.awaited.setdefault(name, []).append(welcome)
-
-
-def _welcome(welcome: Welcome, module: ModuleType) -> None:
-    try:
-        welcome(module)
-    except Exception as problem:  # noqa: BLE001 - a program must not die of being watched
-        wire.tell("unable", feature=welcome.__module__.rpartition(".")[2], why=f"{type(problem).__name__}: {problem}")

@@ -61,7 +61,7 @@ class Digest:
                 for part in value:
                     self.add(part, depth)
         elif isinstance(value, (set, frozenset)):
-            inner = sorted(_digest_of(part, depth) for part in value)
+            inner = sorted(digest_of(part, depth) for part in value)
             self._put("".join(inner).encode())
         elif not isinstance(value, type) and not callable(value):
             self._container(dict(getattr(value, "__dict__", {})), depth)
@@ -79,13 +79,13 @@ class Digest:
             self._put((ctypes.c_char * size).from_address(plain.data_ptr()))
 
     def _array(self, value: Any) -> None:
-        import_free = getattr(value, "tobytes", None)
+        as_bytes = getattr(value, "tobytes", None)
         dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", ())
         self._put(f"{dtype} {shape}".encode())
-        if import_free is None or getattr(dtype, "hasobject", True):
+        if as_bytes is None or getattr(dtype, "hasobject", True):
             return
         if not (str(dtype) == "uint32" and shape == (624,)):
-            self._put(import_free())
+            self._put(as_bytes())
 
     def _put(self, data: Any) -> None:
         self.size += len(data)
@@ -108,7 +108,8 @@ def looks(value: Any) -> str:
         return type(value).__name__
 
 
-def _digest_of(value: Any, depth: int) -> str:
+def digest_of(value: Any, depth: int = _DEEPEST) -> str:
+    """Return the digest of one value as hexadecimal digits."""
     digest = Digest()
     digest.add(value, depth)
     return digest.text()

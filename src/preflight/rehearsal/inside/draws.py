@@ -61,7 +61,6 @@ class _Watch:
 
     def step(self, frame: FrameType, event: str, argument: Any) -> Any:
         """Blame the line before this one for what has moved; where one returns, its caller's line goes on."""
-        code = frame.f_code
         for generator in self.generators:
             if not generator.is_seeded and generator.has_moved() and self.place:
                 self._tell(generator.source)
@@ -69,8 +68,7 @@ class _Watch:
         while here is not None and not self.own.get(here.f_code, False):
             here = here.f_back
         if here is not None:
-            code = here.f_code
-            self.place = {"file": code.co_filename, "line": here.f_lineno, "function": code.co_name}
+            self.place = places.of_frame(here)
         return self.step
 
     def _tell(self, source: str) -> None:

@@ -9,14 +9,13 @@ module at work; `tensors` {function, name, shape, dtype, device, low, high} thos
 """
 
 import atexit
-import functools
 import os
 import sys
 import threading
 from types import ModuleType, TracebackType
 from typing import Any
 
-from preflight.rehearsal.inside import arrivals, loaders, places, wire
+from preflight.rehearsal.inside import arrivals, guard, loaders, places, wire
 
 _LONGEST = 8000
 _MOST_FRAMES = 40
@@ -27,10 +26,10 @@ _last: list[BaseException] = []
 
 def install(_: dict[str, Any]) -> None:
     """Watch how this process, its threads and its children end."""
-    sys.excepthook = _before(sys.excepthook, lambda *facts: _end_of_main(facts[1]))
-    threading.excepthook = _before(threading.excepthook, lambda facts: tell(facts.exc_value, "thread"))
-    sys.exit = _before(sys.exit, _leave)
-    os._exit = _before(os._exit, _cut_short)
+    sys.excepthook = guard.before(sys.excepthook, lambda *facts: _end_of_main(facts[1]))
+    threading.excepthook = guard.before(threading.excepthook, lambda facts: tell(facts.exc_value, "thread"))
+    sys.exit = guard.before(sys.exit, _leave)
+    os._exit = guard.before(os._exit, _cut_short)
     atexit.register(_at_exit)
     arrivals.when_imported("multiprocessing.process", _watch_processes)
     arrivals.when_imported("torch._utils", _watch_workers)
@@ -50,20 +49,6 @@ def tell(problem: BaseException | None, how: str) -> None:
         how=how,
         **_state(problem.__traceback__),
     )
-
-
-def _before(function: Any, watch: Any) -> Any:
-    """Return `function`, before which `watch` is called with the same arguments."""
-
-    @functools.wraps(function)
-    def watched(*arguments: Any, **named: Any) -> Any:
-        try:
-            watch(*arguments, **named)
-        except Exception as problem:  # noqa: BLE001 - a program must not die of being watched
-            wire.tell("unable", feature="failures", why=f"{type(problem).__name__}: {problem}")
-        return function(*arguments, **named)
-
-    return watched
 
 
 def _named(problem: BaseException) -> dict[str, str]:
@@ -94,7 +79,7 @@ def _end_of_main(problem: BaseException | None) -> None:
 
 def _watch_processes(module: ModuleType) -> None:
     kind = module.BaseProcess
-    kind._bootstrap = _before(kind._bootstrap, _watch_process)  # noqa: SLF001 - the one way through which all begin
+    kind._bootstrap = guard.before(kind._bootstrap, _watch_process)  # noqa: SLF001 - the one way through which all begin
 
 
 def _watch_process(process: Any, *_: Any, **__: Any) -> None:
@@ -114,7 +99,7 @@ def _watch_process(process: Any, *_: Any, **__: Any) -> None:
 def _watch_workers(module: ModuleType) -> None:
     """See what a DataLoader's worker fails of where it happens: the program gets it as a text."""
     wrapper = module.ExceptionWrapper
-    wrapper.__init__ = _before(wrapper.__init__, lambda *_, **__: tell(sys.exc_info()[1], "worker"))
+    wrapper.__init__ = guard.before(wrapper.__init__, lambda *_, **__: tell(sys.exc_info()[1], "worker"))
 
 
 def _leave(code: object = None) -> None:

@@ -4,13 +4,12 @@
 do, null where it does not say; told once, before it begins.
 """
 
-import functools
 import weakref
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from preflight.rehearsal.inside import arrivals, places, wire
+from preflight.rehearsal.inside import arrivals, guard, places, wire
 
 # A second epoch is where what was closed or freed after the first one is missed.
 EPOCHS = 2
@@ -31,22 +30,10 @@ def _patch_lightning(module: ModuleType) -> None:
     _before(module, ("fit", "validate", "test", "predict"), _shorten_lightning)
 
 
-def _before(module: ModuleType, names: tuple[str, ...], prepare: Callable[[Any], None]) -> None:
+def _before(module: ModuleType, names: tuple[str, ...], prepare: Callable[..., None]) -> None:
     """Have a Trainer prepared each time it is set going."""
     for name in names:
-        setattr(module.Trainer, name, _prepared(getattr(module.Trainer, name), prepare))
-
-
-def _prepared(method: Callable[..., Any], prepare: Callable[[Any], None]) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def run(self: Any, *arguments: Any, **named: Any) -> Any:
-        try:
-            prepare(self)
-        except Exception as problem:  # noqa: BLE001 - a program must not die of being watched
-            wire.tell("unable", feature="frameworks", why=f"{type(problem).__name__}: {problem}")
-        return method(self, *arguments, **named)
-
-    return run
+        setattr(module.Trainer, name, guard.before(getattr(module.Trainer, name), prepare))
 
 
 def _tell(trainer: Any, **facts: Any) -> None:
@@ -62,7 +49,7 @@ def _lower(thing: Any, name: str, most: int) -> None:
         object.__setattr__(thing, name, most)
 
 
-def _shorten_transformers(trainer: Any) -> None:
+def _shorten_transformers(trainer: Any, *_: Any, **__: Any) -> None:
     """See `transformers.TrainingArguments`; a save must stay a multiple of an evaluation, so both get one number."""
     told = trainer.args
     _tell(
@@ -83,7 +70,7 @@ def _shorten_transformers(trainer: Any) -> None:
     _lower(told, "num_train_epochs", EPOCHS)
 
 
-def _shorten_lightning(trainer: Any) -> None:
+def _shorten_lightning(trainer: Any, *_: Any, **__: Any) -> None:
     """See `lightning.pytorch.Trainer` and its `ModelCheckpoint`."""
     fit, checkpoint = trainer.fit_loop, trainer.checkpoint_callback
     _tell(

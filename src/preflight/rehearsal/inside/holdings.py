@@ -15,7 +15,6 @@ from preflight.rehearsal.inside import places
 
 _MOST_OBJECTS = 2_000
 _MOST_PARTS = 50
-_is_own = functools.cache(places.is_own)
 _PLAIN = (str, bytes, bytearray, int, float, complex, bool, type(None), ModuleType, type, BuiltinFunctionType)
 
 
@@ -34,19 +33,28 @@ class Held(NamedTuple):
 
 def held(roots: Mapping[str, Any]) -> list[Held]:
     """Return the global generators, those reachable from `roots`, and those of the user's own modules, each once."""
-    found = [Held(name, "", name, "", generator) for name, generator in _globals()]
+    found = [Held(name, "", name, "", generator) for name, generator in of_libraries()]
     kinds = _kinds()
     seen = {id(each.generator) for each in found}
     for name, root in roots.items():
         found += _reachable(Held(name, "", "", "", root), kinds, seen)
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
-        if type(module) is ModuleType and isinstance(file, str) and _is_own(file):
+        if type(module) is ModuleType and isinstance(file, str) and places.is_own(file):
             called = "__main__" if module.__name__ == "__mp_main__" else module.__name__
             for name, value in list(vars(module).items()):
                 if not name.startswith("__"):
                     found += _reachable(Held(name, called, "", os.path.abspath(file), value), kinds, seen)
     return found
+
+
+def of_libraries() -> Iterator[tuple[str, Any]]:
+    """Yield the global generators of random, numpy and torch, as far as these are imported."""
+    yield "random", getattr(random, "_inst", None)
+    if (numpy := sys.modules.get("numpy")) is not None and hasattr(numpy, "random"):
+        yield "numpy.random", numpy.random.mtrand._rand  # noqa: SLF001
+    if (torch := sys.modules.get("torch")) is not None and hasattr(torch, "default_generator"):
+        yield "torch", torch.default_generator
 
 
 def digest(generator: Any) -> str:
@@ -80,14 +88,6 @@ def _add(state: Any, total: "hashlib.blake2b") -> None:
         total.update(repr(state).encode())
 
 
-def _globals() -> Iterator[tuple[str, Any]]:
-    yield "random", getattr(random, "_inst", None)
-    if (numpy := sys.modules.get("numpy")) is not None and hasattr(numpy, "random"):
-        yield "numpy.random", numpy.random.mtrand._rand  # noqa: SLF001
-    if (torch := sys.modules.get("torch")) is not None and hasattr(torch, "default_generator"):
-        yield "torch", torch.default_generator
-
-
 def _kinds() -> tuple[type, ...]:
     kinds: list[type] = [random.Random]
     if (numpy := sys.modules.get("numpy")) is not None and hasattr(numpy, "random"):
@@ -119,7 +119,7 @@ def _reachable(root: Held, kinds: tuple[type, ...], seen: set[int]) -> Iterator[
                 yield Held(path, root.module, _kind_of(kind), where, value)
             continue
         source = getattr(sys.modules.get(kind.__module__), "__file__", None)
-        inner = os.path.abspath(source) if isinstance(source, str) and _is_own(source) else where
+        inner = os.path.abspath(source) if isinstance(source, str) and places.is_own(source) else where
         waiting.extend((path + step, part, inner) for step, part in _parts(value, kind))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from preflight.rehearsal.inside import wire
+from preflight.rehearsal.inside import guard, wire
 
 _hooks: list[Any] = []
 
@@ -17,7 +17,7 @@ _hooks: list[Any] = []
 def before_forward(torch: ModuleType, function: Callable[[Any], object]) -> None:
     """Call `function(module)` before each call of a module."""
     is_compiling = getattr(getattr(torch, "compiler", None), "is_compiling", lambda: False)
-    quiet = quietly(function)
+    quiet = guard.quietly(function)
 
     def before(module: Any, _: Any) -> None:
         if not is_compiling():
@@ -30,23 +30,8 @@ def around_step(torch: ModuleType, when: str, function: Callable[[Any], object])
     """Call `function(optimizer)` at each step of an optimizer, `when` is `pre` or `post`; torch 2.0 cannot."""
     # torch.optim hides the module of that name.
     if register := getattr(sys.modules["torch.optim.optimizer"], f"register_optimizer_step_{when}_hook", None):
-        quiet = quietly(function)
+        quiet = guard.quietly(function)
         _keep(torch, register(lambda optimizer, *_: quiet(optimizer)))
-
-
-def quietly(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `function` as one that tells what it raises in place of raising it."""
-    feature = function.__module__.rpartition(".")[2]
-
-    @functools.wraps(function)
-    def quiet(*arguments: Any, **named: Any) -> Any:
-        try:
-            return function(*arguments, **named)
-        except Exception as problem:  # noqa: BLE001 - a program must not die of being watched
-            wire.tell("unable", feature=feature, why=f"{type(problem).__name__}: {problem}")
-            return None
-
-    return quiet
 
 
 def _keep(torch: ModuleType, hook: Any) -> None:

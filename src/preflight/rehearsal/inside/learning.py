@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
-from preflight.rehearsal.inside import arrivals, hooks, loaders, places, wire
+from preflight.rehearsal.inside import arrivals, guard, hooks, loaders, places, wire
 
 _MOST_LOSSES = 300
 _MOST_NODES = 400
@@ -60,13 +60,13 @@ class _Stepped:
 def install(_: dict[str, Any]) -> None:
     """Watch backward passes, steps of optimizers and calls of modules."""
     arrivals.when_imported("torch", _watch)
-    atexit.register(hooks.quietly(_tell_optimizers))
-    atexit.register(hooks.quietly(_tell_labels))
+    atexit.register(guard.quietly(_tell_optimizers))
+    atexit.register(guard.quietly(_tell_labels))
 
 
 def _watch(torch: ModuleType) -> None:
     backward = torch.Tensor.backward
-    look = hooks.quietly(_look_at_loss)
+    look = guard.quietly(_look_at_loss)
 
     @functools.wraps(backward)
     def watched(self: Any, *arguments: Any, **named: Any) -> Any:
@@ -98,8 +98,7 @@ def _look_at_loss(loss: Any) -> None:
     facts = _entropy(loss.grad_fn)
     batch = loaders.current()
     if len(facts.get("labels", ())) == 1 and batch is not None:
-        same = [each for each in list(loaders._watched) if _number_of(each) == batch["loader"]]  # noqa: SLF001
-        _suspects.update({id(each): each for each in same})
+        _suspects.update({number: loader for loader, number, _ in loaders.seen() if number == batch["loader"]})
     wire.tell(
         "loss",
         number=_number,
@@ -201,13 +200,9 @@ def _is_own(path: str, parts: dict[str, Any]) -> bool:
         path = path.rpartition(".")[0]
 
 
-def _number_of(loader: Any) -> int:
-    return int(loaders._watched[loader].number)  # noqa: SLF001
-
-
 def _tell_labels() -> None:
     """Look at more labels of a dataset whose batches had one: few batches may have one by chance."""
-    for loader in _suspects.values():
+    for number, loader in _suspects.items():
         distinct, began = set(), time.monotonic()
         # Evenly from all over it: what is sorted by class shows the next one.
         indices = range(0, len(loader.dataset), max(1, len(loader.dataset) // _MOST_SAMPLES))
@@ -217,4 +212,4 @@ def _tell_labels() -> None:
             distinct.add(int(label))
             if len(distinct) > 1 or time.monotonic() - began > _PATIENCE:
                 break
-        wire.tell("labels", loader=_number_of(loader), sampled=len(indices), labels=sorted(distinct))
+        wire.tell("labels", loader=number, sampled=len(indices), labels=sorted(distinct))

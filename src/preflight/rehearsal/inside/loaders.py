@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from types import FrameType, ModuleType
 from typing import Any
 
-from preflight.rehearsal.inside import arrivals, callers, frameworks, places, wire
+from preflight.rehearsal.inside import arrivals, callers, frameworks, guard, places, wire
 from preflight.rehearsal.inside.shortening import Ends, length_of
 
 # Each returns facts that are told with every batch.
@@ -44,6 +44,11 @@ def install(settings: dict[str, Any]) -> None:
     arrivals.when_imported("torch.utils.data.dataloader", _patch)
     arrivals.when_imported("torch.utils.data._utils.fetch", _patch_fetching)
     frameworks.install(settings)
+
+
+def seen() -> list[tuple[Any, int, places.Place]]:
+    """Return each DataLoader that is there and gave batches, with its number and where it was first used."""
+    return [(loader, watched.number, watched.place) for loader, watched in list(_watched.items())]
 
 
 def current() -> dict[str, Any] | None:
@@ -188,8 +193,8 @@ def _patch(module: ModuleType) -> None:
     @functools.wraps(create)
     def __init__(self: Any, *arguments: Any, **named: Any) -> None:
         create(self, *arguments, **named)
-        _quietly(_watch, self)
-        _quietly(_cover, type(self), loader)
+        guard.attempt(_watch, self)
+        guard.attempt(_cover, type(self), loader)
 
     @functools.wraps(following)
     def __next__(self: Any) -> Any:
@@ -202,11 +207,11 @@ def _patch(module: ModuleType) -> None:
         try:
             batch = _following(self, short, following)
         except StopIteration:
-            _quietly(short.finish, asked)
-            if not _quietly(_must_go_on, short, sys._getframe(1)):
+            guard.attempt(short.finish, asked)
+            if not guard.attempt(_must_go_on, short, sys._getframe(1)):
                 raise
         else:
-            _quietly(short.hand_out, batch, asked)
+            guard.attempt(short.hand_out, batch, asked)
             return batch
         _go_on(self, short, loader)
         return __next__(self)
@@ -240,14 +245,6 @@ def _following(iterator: Any, short: _Shortened, following: Callable[[Any], Any]
     return following(iterator)
 
 
-def _quietly(function: Callable[..., Any], *arguments: Any) -> Any:
-    try:
-        return function(*arguments)
-    except Exception as problem:  # noqa: BLE001 - a program must not die of being watched
-        wire.tell("unable", feature="loaders", why=f"{function.__name__}: {type(problem).__name__}: {problem}")
-        return None
-
-
 def _watch(loader: Any) -> _Watched:
     if loader not in _watched:
         _watched[loader] = _Watched()
@@ -255,8 +252,8 @@ def _watch(loader: Any) -> _Watched:
 
 
 def _shorten(loader: Any, sampler: Any) -> Any:
-    watched = _quietly(_watch, loader)
-    short = watched and _quietly(_Shortened, sampler, watched, loader)
+    watched = guard.attempt(_watch, loader)
+    short = watched and guard.attempt(_Shortened, sampler, watched, loader)
     return sampler if short is None else short
 
 
@@ -266,7 +263,7 @@ def _limited(length: Callable[[Any], int]) -> Callable[[Any], int]:
     @functools.wraps(length)
     def __len__(self: Any) -> int:
         whole = length(self)
-        return _quietly(_limit, self, whole, sys._getframe(1).f_globals.get("__name__", "")) or whole
+        return guard.attempt(_limit, self, whole, sys._getframe(1).f_globals.get("__name__", "")) or whole
 
     return __len__
 

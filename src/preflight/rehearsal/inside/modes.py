@@ -65,11 +65,7 @@ def _outermost(torch: ModuleType, frame: FrameType | None) -> tuple[Any, places.
         if isinstance(each := frame.f_locals.get("self"), torch.nn.Module) and _is_call(torch, frame):
             model, caller = each, frame.f_back
         frame = frame.f_back
-    while caller is not None and not places.is_own(caller.f_code.co_filename):
-        caller = caller.f_back
-    if caller is None:
-        return model, {}
-    return model, {"file": caller.f_code.co_filename, "line": caller.f_lineno, "function": caller.f_code.co_name}
+    return model, places.outward(caller)
 
 
 def _is_call(torch: ModuleType, frame: FrameType) -> bool:

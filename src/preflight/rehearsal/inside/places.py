@@ -1,5 +1,6 @@
 """Where in the user's own code something happens."""
 
+import functools
 import os
 import sys
 import sysconfig
@@ -17,6 +18,7 @@ _OURS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
 Place = dict[str, Any]
 
 
+@functools.cache
 def is_own(file: str) -> bool:
     """Tell whether a file is the user's: below the experiment's folder, and neither a library's nor ours."""
     whole = os.path.abspath(file)
@@ -27,12 +29,19 @@ def is_own(file: str) -> bool:
 
 def here() -> Place:
     """Return file, line and function of the innermost frame that is the user's; empty where there is none."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
-    while frame is not None:
-        if is_own(frame.f_code.co_filename):
-            return {"file": frame.f_code.co_filename, "line": frame.f_lineno, "function": frame.f_code.co_name}
+    return outward(sys._getframe(1))  # noqa: SLF001
+
+
+def outward(frame: FrameType | None) -> Place:
+    """Return the first frame of the user's from `frame` outward, as `here` does."""
+    while frame is not None and not is_own(frame.f_code.co_filename):
         frame = frame.f_back
-    return {}
+    return of_frame(frame) if frame is not None else {}
+
+
+def of_frame(frame: FrameType) -> Place:
+    """Return file, line and function of a frame."""
+    return {"file": frame.f_code.co_filename, "line": frame.f_lineno, "function": frame.f_code.co_name}
 
 
 def asking() -> Place:
@@ -43,7 +52,7 @@ def asking() -> Place:
         if file.startswith("<frozen importlib"):
             return {}
         if is_own(file):
-            return {"file": file, "line": frame.f_lineno, "function": frame.f_code.co_name}
+            return of_frame(frame)
         frame = frame.f_back
     return {}
 

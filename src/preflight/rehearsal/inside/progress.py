@@ -8,14 +8,12 @@ where it is told to by `{"breaks": true}`.
 
 import functools
 import os
-import random
 import signal
-import sys
 from types import ModuleType
 from typing import Any
 
-from preflight.rehearsal.inside import arrivals, holdings, wire
-from preflight.rehearsal.inside.digests import Digest
+from preflight.rehearsal.inside import arrivals, guard, holdings, wire
+from preflight.rehearsal.inside.digests import digest_of
 
 _MOST = 300
 _SAVERS = {"torch": "save", "safetensors.torch": "save_file"}
@@ -44,7 +42,7 @@ class _Progress:
         """Tell of a step that was taken."""
         self.steps += 1
         if self.steps <= _MOST:
-            after = _digest([group["params"] for group in optimizer.param_groups])
+            after = digest_of([group["params"] for group in optimizer.param_groups])
             rank = os.environ.get("RANK", "0")
             wire.tell("progress", rank=rank, step=self.steps, **self.before, after=after)
 
@@ -66,8 +64,8 @@ def install(settings: dict[str, Any]) -> None:
 
 
 def _watch_steps(module: ModuleType) -> None:
-    module.register_optimizer_step_pre_hook(_quiet(_progress.begin))
-    module.register_optimizer_step_post_hook(_quiet(_progress.end))
+    module.register_optimizer_step_pre_hook(guard.quietly(_progress.begin))
+    module.register_optimizer_step_post_hook(guard.quietly(_progress.end))
 
 
 def _watch_batches(module: ModuleType) -> None:
@@ -77,7 +75,7 @@ def _watch_batches(module: ModuleType) -> None:
     def __next__(self: Any) -> Any:  # noqa: N807
         batch = following(self)
         # Batches of an evaluation come between two steps as well; the last one before a step is the step's own.
-        _progress.batch = _digest(batch)
+        _progress.batch = digest_of(batch)
         return batch
 
     kind.__next__ = __next__
@@ -95,37 +93,17 @@ def _watch_saving(name: str, module: ModuleType) -> None:
     setattr(module, name, saving)
 
 
-def _quiet(work: Any) -> Any:
-    def run(*arguments: Any) -> None:
-        try:
-            work(*arguments)
-        except Exception as problem:  # noqa: BLE001 - a program must not die of being watched
-            wire.tell("unable", feature="progress", why=f"{type(problem).__name__}: {problem}")
-
-    return run
-
-
 def _state_of(optimizer: Any) -> dict[str, Any]:
     groups = optimizer.param_groups
     # By the order of the parameters: a state that was loaded has its entries in another one.
     state = [optimizer.state.get(each, {}) for group in groups for each in group["params"]]
     return {
-        "parameters": _digest([group["params"] for group in groups]),
-        "state": _digest([sorted(each.items(), key=lambda item: str(item[0])) for each in state]),
+        "parameters": digest_of([group["params"] for group in groups]),
+        "state": digest_of([sorted(each.items(), key=lambda item: str(item[0])) for each in state]),
         "rates": [float(group["lr"]) for group in groups if "lr" in group],
     }
 
 
 def _generators() -> dict[str, str]:
-    numpy, torch = sys.modules.get("numpy"), sys.modules["torch"]
-    return {
-        "random": holdings.digest(random._inst),  # noqa: SLF001
-        "numpy": holdings.digest(numpy.random.mtrand._rand) if numpy else "",  # noqa: SLF001
-        "torch": holdings.digest(torch.default_generator),
-    }
-
-
-def _digest(value: Any) -> str:
-    digest = Digest()
-    digest.add(value)
-    return digest.text()
+    found = {name.partition(".")[0]: holdings.digest(generator) for name, generator in holdings.of_libraries()}
+    return {"numpy": "", **found}

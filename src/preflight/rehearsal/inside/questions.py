@@ -8,7 +8,7 @@ those `known` from the others.
 `overfit` {losses, steps}: one batch was given again and again; the run ends by that.
 """
 
-# ruff: noqa: SLF001 - batches are repeated, and loaders held, where torch and `loaders` have them
+# ruff: noqa: SLF001 - batches are repeated where torch hands them out
 
 import atexit
 import functools
@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from preflight.rehearsal.inside import arrivals, hooks, loaders, places, wire
+from preflight.rehearsal.inside import arrivals, guard, hooks, loaders, places, wire
 
 _STEPS = 80
 # A loader that is not learned from gives so many batches of a pass.
@@ -31,7 +31,7 @@ _FEW = 3
 _MOST_SAMPLES = 3000
 _PATIENCE = 10.0
 _NEAR = {"rtol": 1e-3, "atol": 1e-4}
-_kept: dict[int, Any] = {}
+_kept: dict[int, tuple[Any, places.Place]] = {}
 _learned: set[int] = set()
 _probed: list[Any] = []
 _losses: list[float] = []
@@ -43,12 +43,10 @@ def install(settings: dict[str, Any]) -> None:
     if "overfit" in asked:
         arrivals.when_imported("torch.utils.data.dataloader", _repeat_batches)
     if {"repeatable", "independent"} & {*asked}:
-        arrivals.when_imported(
-            "torch", lambda torch: hooks.before_forward(torch, functools.partial(_meet, torch, asked))
-        )
+        arrivals.when_imported("torch", functools.partial(_watch_models, asked))
     if "disjoint" in asked:
         loaders.measures.append(_keep)
-        atexit.register(hooks.quietly(_tell_shared))
+        atexit.register(guard.quietly(_tell_shared))
     arrivals.when_imported("torch", _watch_backward)
 
 
@@ -114,7 +112,7 @@ class _Probe:
     def __init__(self, torch: ModuleType, asked: list[str], module: Any) -> None:
         self.torch, self.asked = torch, asked
         self.facts = {"place": places.here(), "model": type(module).__name__}
-        self.hook = module.register_forward_pre_hook(hooks.quietly(self.ask), with_kwargs=True)
+        self.hook = module.register_forward_pre_hook(guard.quietly(self.ask), with_kwargs=True)
 
     def ask(self, module: Any, arguments: Any, named: Any) -> None:
         """Ask in eval mode, once."""
@@ -188,14 +186,14 @@ def _undisturbed(torch: ModuleType, module: Any) -> Iterator[None]:
 
 def _keep() -> dict[str, Any]:
     """Hold on to each loader that gives batches, for the end."""
-    for loader in list(loaders._watched):
-        _kept.setdefault(loaders._watched[loader].number, loader)
+    for loader, number, place in loaders.seen():
+        _kept.setdefault(number, (loader, place))
     return {}
 
 
 def _tell_shared() -> None:
-    learned = [loader for number, loader in _kept.items() if number in _learned]
-    for number, loader in _kept.items():
+    learned = [loader for number, (loader, _) in _kept.items() if number in _learned]
+    for number, (loader, place) in _kept.items():
         if number in _learned or not learned:
             continue
         seen = {key for each in learned for key in _keys(each)}
@@ -205,7 +203,7 @@ def _tell_shared() -> None:
             looked=len(keys),
             shared=sum(key in seen for key in keys),
             known=len(seen),
-            place=loaders._watched[loader].place,
+            place=place,
         )
 
 

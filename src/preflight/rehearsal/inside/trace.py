@@ -77,7 +77,6 @@ class _Notes:
 _notes = _Notes()
 _modules: list[Any] = []
 _paths: dict[int, str] = {}
-_own: dict[str, bool] = {}
 # Storage that was handed out and never written to, by address.
 _unset: set[int] = set()
 # Where the operation stood whose backward step has this number.
@@ -165,9 +164,7 @@ def _line() -> str:
         if frame is None:
             break
         file = frame.f_code.co_filename
-        if file not in _own:
-            _own[file] = places.is_own(file)
-        if _own[file]:
+        if places.is_own(file):
             return f"{frame.f_lineno}:{os.path.abspath(file)}"
         frame = frame.f_back
     return ""
