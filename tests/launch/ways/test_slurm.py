@@ -90,12 +90,14 @@ def test_a_requeued_job_is_another_attempt(experiment: Any, slurm: Path) -> None
     first = experiment.seen()["pid"]
     job = experiment.run().read().slurm
     slurm_says("scontrol", "requeue", job)
-    # Slurm lets a requeued job wait two minutes, unless it is told otherwise.
-    end = time.monotonic() + 40
-    while experiment.run().read().attempt == 0 and time.monotonic() < end:
+
+    def is_begun_again() -> bool:
+        # Slurm lets a requeued job wait two minutes, unless it is told otherwise once the first attempt is gone.
         subprocess.run(["scontrol", "update", f"jobid={job}", "starttime=now"], capture_output=True)
         time.sleep(0.5)
-    experiment.until(lambda: experiment.seen()["pid"] != first)
+        return bool(experiment.seen()["pid"] != first)
+
+    experiment.until(is_begun_again)
     (experiment.outside / "wait").unlink()
     experiment.until(lambda: experiment.run().read().state is State.FINISHED)
     assert experiment.run().read().attempt == 1
