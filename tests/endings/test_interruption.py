@@ -133,10 +133,18 @@ def wait_for_sleep(pid: int) -> list[int]:
     """Wait until a check below a process sleeps; return the children of that process."""
     until = time.monotonic() + 15
     process = psutil.Process(pid)
-    while not any(each.name() == "sleep" for each in process.children(recursive=True)):
+    while not any(name_of(each) == "sleep" for each in process.children(recursive=True)):
         assert time.monotonic() < until
         time.sleep(0.05)
     return [child.pid for child in process.children() if any("boot.py" in word for word in child.cmdline())]
+
+
+def name_of(process: psutil.Process) -> str:
+    """Return what a process is called, nothing where it has gone since it was listed."""
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def alive(pid: int) -> bool:
