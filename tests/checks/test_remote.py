@@ -112,14 +112,13 @@ def server() -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, checks: ModuleType) -> None:
-    """No proxy, no keys, no home with anything in it, and little patience."""
+    """No proxy, no keys, no home with anything in it, and no pause before a server is asked again."""
     for name in os.environ:
         if name.lower().endswith("_proxy") or name.startswith("AWS_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setattr(checks.web, "PAUSE", 0.0)
-    monkeypatch.setattr(checks.web, "SECONDS", 1.0)
 
 
 def ask(checks: ModuleType, url: str, **more: Any) -> list[Finding]:
@@ -153,7 +152,6 @@ def test_what_can_be_read_is_silent(path: str, server: str, checks: ModuleType) 
         ("page/download?id=3", "web-page", "a web page"),
         ("pointer/model.safetensors", "lfs-pointer", "Git LFS pointer"),
         ("circle/train.csv", "redirect-loop", "cannot be read"),
-        ("silent/train.csv", "host-silent", "timed out"),
         ("nonsense/train.csv", "host-failed", "cannot be read"),
     ],
 )
@@ -164,6 +162,13 @@ def test_what_cannot(path: str, name: str, words: str, server: str, checks: Modu
     assert words in finding.message
     assert finding.cause
     assert finding.fix
+
+
+def test_a_server_that_does_not_answer(server: str, checks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks.web, "SECONDS", 0.5)
+    finding = only(ask(checks, f"{server}/silent/train.csv"))
+    assert (finding.id, finding.severity) == ("remote.host-silent", Severity.ERROR)
+    assert "timed out" in finding.message
 
 
 def test_a_page_that_is_meant(server: str, checks: ModuleType) -> None:
