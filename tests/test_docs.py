@@ -96,6 +96,7 @@ def test_the_example_is_checked(repository: Path) -> None:
     assert done.stdout.splitlines()[-1].startswith("GO ")
 
 
+@pytest.mark.slow
 def test_a_first_section_is_written_and_good(repository: Path) -> None:
     if not find_spec("torch") or not find_spec("sklearn"):
         pytest.skip("the example needs torch and scikit-learn")

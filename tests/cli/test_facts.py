@@ -18,6 +18,7 @@ def test_facts_are_captured(project: Path, preflight: Any) -> None:
     assert Gpus.from_json(json.loads(Path("here.json").read_text())).torch is None
 
 
+@pytest.mark.slow
 def test_torch_says_its_own(project: Path, preflight: Any) -> None:
     torch = pytest.importorskip("torch")
     assert preflight("facts", "capture", "here.json").returncode == 0

@@ -128,6 +128,7 @@ def test_the_files_are_old_or_new(each_kill: Callable[..., int]) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", [True, False], ids=["all at once", "one process"])
 def test_a_commit_is_made_or_not_and_the_next_one_completes_it(each_kill: Callable[..., int], group: bool) -> None:
     seen = set()

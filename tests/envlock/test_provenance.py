@@ -145,6 +145,7 @@ def test_an_editable_project_is_told_by_its_commit(
     assert said == {"gadget": f"1.0 (editable ../proj at {commit}, changed)"}
 
 
+@pytest.mark.slow
 def test_pip_is_asked_for_what_only_it_finds(
     virtual: Path, root: Path, tmp_path: Path, user: Path, wheels: Path, inventory_of: Inventories
 ) -> None:

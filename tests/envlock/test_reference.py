@@ -19,6 +19,8 @@ from preflight.envlock.lock import read_lock
 from preflight.envlock.plan import plan
 from preflight.envlock.specification import read_specification
 
+pytestmark = pytest.mark.slow
+
 Inventories = Callable[[Path], Inventory]
 PLATFORMS = ["linux-64", "linux-aarch64", "osx-64", "osx-arm64", "win-64"]
 REPOSITORY = Path(__file__).parents[2]

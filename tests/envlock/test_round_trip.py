@@ -169,6 +169,7 @@ def test_no_lock_without_the_pip_that_would_install_it(mixed: Path, root: Path, 
     assert f"conda install --prefix {mixed} pip" in raised.value.fix
 
 
+@pytest.mark.slow
 def test_a_package_that_was_tampered_with_is_refused(
     mixed: Path, root: Path, inventory_of: Inventories, install: Run, pip: Run
 ) -> None:
@@ -198,6 +199,7 @@ def test_without_py_rattler_it_is_said_who_else_installs(
     assert f"conda-lock install --prefix {mixed} conda-lock.yml" in raised.value.fix
 
 
+@pytest.mark.slow
 def test_a_virtual_environment_goes_back_too(virtual: Path, root: Path, inventory_of: Inventories, pip: Run) -> None:
     pip(virtual, "install", "gadget==1.0")
     found = lock(inventory_of(virtual), root)

@@ -25,6 +25,7 @@ def test_the_project_as_it_is(digits):
     assert not (digits.folder / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_rehearsal_leaves_nothing_behind(digits, tmp_path, monkeypatch):
     home = tmp_path / "home"
     home.mkdir()
@@ -60,6 +61,7 @@ def test_a_changed_table_of_labels(digits):
     assert digits.preflight("--only", "data").errors == ["data.sha256"]
 
 
+@pytest.mark.slow
 def test_a_digit_that_hardly_occurs(digits):
     table = digits.folder / "data" / "labels.csv"
     with table.open(encoding="utf-8") as file:
@@ -74,6 +76,7 @@ def test_a_digit_that_hardly_occurs(digits):
     assert "{3: 0}" in failed["digits.every-digit-occurs[val]"]
 
 
+@pytest.mark.slow
 def test_images_that_are_no_digits(digits):
     program = """
 import numpy as np

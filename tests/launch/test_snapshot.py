@@ -356,6 +356,7 @@ def in_memory(tmp_path: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.mark.slow
 def test_twenty_thousand_files(in_memory: Path, git, seal) -> None:
     git(in_memory, "init", "--quiet")
     for folder in range(200):

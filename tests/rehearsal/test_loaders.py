@@ -255,6 +255,7 @@ def test_what_is_to_be_whole_is_not_cut(told: dict[str, Any]) -> None:
     assert told["whole"] == 57
 
 
+@pytest.mark.slow
 def test_workers(tmp_path: Path) -> None:
     program = """
         for persistent in (False, True):
@@ -275,6 +276,7 @@ def test_workers(tmp_path: Path) -> None:
     assert {each["size"] for each in done.of("fetched")} >= {32, 1, 10}
 
 
+@pytest.mark.slow
 def test_workers_that_are_spawned(tmp_path: Path) -> None:
     program = """
         if __name__ == "__main__":
@@ -287,6 +289,7 @@ def test_workers_that_are_spawned(tmp_path: Path) -> None:
     assert len({each["pid"] for each in done.of("fetched")}) == 1
 
 
+@pytest.mark.slow
 def test_ranks_see_as_many_batches(tmp_path: Path) -> None:
     program = """
         import os

@@ -127,6 +127,7 @@ def test_what_is_written_is_told_and_gone(rights: str, folder: Path, in_world: C
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rights", ["all", "few"])
 def test_mounts_below_are_seen_and_covered(rights: str, folder: Path, in_world: Callable[..., Any]) -> None:
     project = folder / "project"

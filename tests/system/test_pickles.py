@@ -51,6 +51,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str
     return folder, json.loads(told.stdout)
 
 
+@pytest.mark.slow
 def test_torch_agrees(saved: tuple[Path, dict[str, str]]) -> None:
     folder, told = saved
     assert len(told) == 10

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from preflight.worker.wire import LONGEST, Reader, frames
 
-MESSAGES = st.dictionaries(st.text(), st.recursive(st.none() | st.integers() | st.text(), st.lists), max_size=5)
+VALUES = st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=8)
+MESSAGES = st.dictionaries(st.text(max_size=10), VALUES, max_size=5)
 
 
 @given(st.lists(MESSAGES, max_size=5), st.integers(1, 4000))

@@ -65,6 +65,7 @@ def test_a_taken_name_is_refused(experiment: Any) -> None:
     assert "the name one is taken: a run of" in experiment.done.stderr
 
 
+@pytest.mark.slow
 def test_clean_refuses_and_a_message_commits(experiment: Any) -> None:
     (experiment.folder / "new.py").write_text("x = 1\n")
     experiment.launch("local", more=("--clean",))
@@ -76,6 +77,7 @@ def test_clean_refuses_and_a_message_commits(experiment: Any) -> None:
     assert experiment.git("log", "-1", "--format=%s %H").split() == ["really", record.commit]
 
 
+@pytest.mark.slow
 def test_data_that_no_commit_holds_is_told_before_anything_runs(experiment: Any) -> None:
     (experiment.folder / ".gitignore").write_text("data\n")
     (experiment.folder / "data").mkdir()
@@ -168,6 +170,7 @@ def test_stop_ends_the_job_and_says_who(experiment: Any) -> None:
     assert experiment.command("attach", "--config", "foo.yaml", "one").returncode == 2
 
 
+@pytest.mark.slow
 def test_rerun_is_the_same_commit_or_says_what_is_not(experiment: Any) -> None:
     first = experiment.launch("local", "x").read()
     (experiment.folder / "train.py").write_text("raise SystemExit(5)\n")

@@ -23,6 +23,7 @@ def states(experiment: Any) -> dict[str, str]:
     return {each["name"]: each["state"] for each in json.loads(done.stdout)}
 
 
+@pytest.mark.slow
 def test_a_launcher_that_is_killed_at_any_moment_leaves_no_run_for_ever(experiment: Any) -> None:
     killed = []
     for number, moment in enumerate(MOMENTS):
@@ -43,6 +44,7 @@ def test_a_launcher_that_is_killed_at_any_moment_leaves_no_run_for_ever(experime
     assert experiment.done.returncode == 0, experiment.done.stderr
 
 
+@pytest.mark.slow
 def test_many_launches_at_once_are_all_recorded(experiment: Any) -> None:
     """Of those that want one name, one gets it; all others run, each in its own checkout."""
     names = [*(f"r{number}" for number in range(5)), "same", "same", "same"]

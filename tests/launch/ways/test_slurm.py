@@ -84,6 +84,7 @@ def test_stop_ends_a_job_that_runs_or_waits(experiment: Any, slurm: Path, *, is_
     assert record.exit_code == (None if is_pending else 128 + signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_a_requeued_job_is_another_attempt(experiment: Any, slurm: Path) -> None:
     (experiment.outside / "wait").touch()
     experiment.launch("slurm")
@@ -105,6 +106,7 @@ def test_a_requeued_job_is_another_attempt(experiment: Any, slurm: Path) -> None
     assert any("ended by Slurm: job requeue" in str(event.facts.get("reason")) for event in events)
 
 
+@pytest.mark.slow
 def test_each_task_of_an_array_has_a_record(experiment: Any, slurm: Path) -> None:
     experiment.write(slurm={"array": "1-2"})
     experiment.launch("slurm")
@@ -113,6 +115,7 @@ def test_each_task_of_an_array_has_a_record(experiment: Any, slurm: Path) -> Non
     assert len({task.slurm for task in tasks}) == 2
 
 
+@pytest.mark.slow
 def test_a_job_whose_time_is_up_is_asked_to_end_and_says_so(experiment: Any, slurm: Path) -> None:
     (experiment.outside / "wait").touch()
     experiment.write(slurm={"time": 1, "signal": "B:TERM@48"})
@@ -123,6 +126,7 @@ def test_a_job_whose_time_is_up_is_asked_to_end_and_says_so(experiment: Any, slu
     assert record.reason.startswith(("ended by Slurm: its time is up in 0:", late))
 
 
+@pytest.mark.slow
 def test_a_job_that_somebody_cancels_says_so(experiment: Any, slurm: Path) -> None:
     (experiment.outside / "wait").touch()
     experiment.launch("slurm")

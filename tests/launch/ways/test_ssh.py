@@ -49,6 +49,7 @@ def test_an_exit_code_of_125_is_the_jobs_where_the_checks_said_go(far: Any, host
     assert far.launch(host).read().state is State.FAILED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["stop", "signal"])
 def test_a_run_that_is_ended_here_ends_there(far: Any, host: str, how: str) -> None:
     (far.outside / "wait").touch()
@@ -66,6 +67,7 @@ def test_a_run_that_is_ended_here_ends_there(far: Any, host: str, how: str) -> N
     far.until(lambda: not Path(f"/proc/{pid}").exists())
 
 
+@pytest.mark.slow
 def test_a_connection_that_breaks_leaves_the_run_lost(far: Any, host: str) -> None:
     (far.outside / "wait").touch()
     words = ["launch", "--config", "foo.yaml", "--name", "one", "--on", host, "--", sys.executable, "train.py"]

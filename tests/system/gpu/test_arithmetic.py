@@ -212,6 +212,7 @@ print(fresh_within(30)(arithmetic.compute, "cpu", ["float32", "bfloat16"], 1)["r
 """
 
 
+@pytest.mark.slow
 def test_a_pool_of_threads_that_an_import_has_made_does_no_harm() -> None:
     done = subprocess.run([sys.executable, "-c", POOLED], capture_output=True, text=True, timeout=60)
     assert done.stdout == "fine\n", done.stderr
