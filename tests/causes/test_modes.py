@@ -8,13 +8,13 @@ import pytest
 from preflight.causes.modes import wrong_modes
 from preflight.rehearsal.program import Rehearsed
 
+pytestmark = pytest.mark.slow
+
 DIGITS = """
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
-
-pytestmark = pytest.mark.slow
 
 torch.manual_seed(0)
 digits = load_digits()
