@@ -1,4 +1,4 @@
-"""The words of a report: Finding, Result and Report, and how they are stored as JSON."""
+"""The words of a report: Finding, Result, Place and Report, and how they are stored as JSON."""
 
 from __future__ import annotations
 
@@ -139,17 +139,57 @@ class Result:
         return cls(**{**_known(cls, data), "status": Status(data["status"]), "findings": findings})
 
 
+class Presence(StrEnum):
+    """What became of a place where checks were to run."""
+
+    ANSWERED = "answered"
+    ABSENT = "never started"
+    SILENT = "fell silent"
+    LOST = "lost"
+    CANCELLED = "cancelled"
+    LATE = "out of time"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """One of several places of a run.
+
+    `name` is what results call it in `place`: a node's name as its scheduler or its user writes it; `reason` is one
+    line and never empty where `presence` is not ANSWERED; `running` are the checks that it was last heard to be in;
+    `seconds` is when its last word came, counted from the start of the run; `facts` holds of the facts gathered there
+    those that are not the same at every place.
+    """
+
+    name: str
+    presence: Presence = Presence.ANSWERED
+    reason: str = ""
+    running: Sequence[str] = ()
+    seconds: float = 0.0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> Json:
+        """Return plain values, those that are empty by default left out."""
+        return _told(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Place:
+        """Read what `to_json` wrote; keys of a later version are passed over."""
+        return cls(**{**_known(cls, data), "presence": Presence(data["presence"])})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """All that a reader may need, and the only thing that is stored.
 
-    `facts` is what was seen of the host (`host`, `python`, `packages`, `commit`, `gpus`, `config_digest`, …);
+    `facts` is what was seen of the host (`host`, `python`, `packages`, `commit`, `gpus`, `config_digest`, …), where
+    there are several places what all that answered share; `places` are those places, empty where the run had one;
     `started` is an ISO 8601 time with its zone, `seconds` the length of the run; `strict` is how the run was to be
     judged; `interrupted` is true where it was broken off, so that some checks are missing.
     """
 
     results: Sequence[Result]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    places: Sequence[Place] = ()
     config: str = ""
     started: str = ""
     seconds: float = 0.0
@@ -160,7 +200,9 @@ class Report:
     def to_json(self) -> Json:
         """Return plain values that `json.dumps` takes."""
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {"schema": plain.pop("schema"), **plain, "results": [result.to_json() for result in self.results]}
+        results = [result.to_json() for result in self.results]
+        places = [place.to_json() for place in self.places]
+        return {"schema": plain.pop("schema"), **plain, "results": results, "places": places}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Report:
@@ -172,7 +214,8 @@ class Report:
             raise ValueError(f"schema is {data.get('schema')!r}, this version reads {SCHEMA!r}")
         try:
             results = tuple(Result.from_json(each) for each in data["results"])
-            return cls(**{**_known(cls, data), "results": results})
+            places = tuple(Place.from_json(each) for each in data.get("places", ()))
+            return cls(**{**_known(cls, data), "results": results, "places": places})
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a report: {error!r}") from error
 
@@ -181,10 +224,10 @@ class Report:
         return replace(self, results=tuple(results))
 
 
-_REQUIRED = {"severity", "message", "check", "status"}
+_REQUIRED = {"severity", "message", "check", "status", "name", "presence"}
 
 
-def _told(words: Finding | Result | Planned) -> Json:
+def _told(words: Finding | Result | Planned | Place) -> Json:
     return {f.name: value for f in fields(words) if (value := getattr(words, f.name)) or f.name in _REQUIRED}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from preflight.config.document import Location, Node, parse, plain, read_text
+from preflight.config.nodes import Collectives, Nodes
 from preflight.config.references import References
 from preflight.config.schema import nearest, read_entry
 from preflight.config.sections import (
@@ -34,6 +35,7 @@ from preflight.phrases import without_secrets
 
 __all__ = [
     "Code",
+    "Collectives",
     "Config",
     "Data",
     "Files",
@@ -42,6 +44,7 @@ __all__ = [
     "Import",
     "Launch",
     "Location",
+    "Nodes",
     "Packages",
     "PathEntry",
     "Rehearsal",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from preflight.config.document import Location, Node
+from preflight.config.nodes import Nodes
 from preflight.config.scalars import (
     Access,
     Choice,
@@ -344,6 +345,7 @@ class Config:
     rehearsal: Rehearsal | None = None
     code: Code | None = None
     launch: Launch | None = None
+    nodes: Nodes | None = None
     checks: Mapping[str, Any] = field(default_factory=dict)
     ignore: tuple[Ignore, ...] = ()
     experiment: Mapping[str, Any] = field(default_factory=dict, metadata=_NO_KEY)
