@@ -10,7 +10,7 @@ from enum import StrEnum
 from itertools import chain
 
 from preflight.config import Ignore
-from preflight.model import Finding, Json, Report, Result, Severity, Status
+from preflight.model import Finding, Json, Presence, Report, Result, Severity, Status
 from preflight.phrases import in_a_row
 
 INTERRUPTED = 130
@@ -64,6 +64,16 @@ def refuses(result: Result) -> bool:
     return result.status is Status.FAILED or bool(unignored(result, Severity.ERROR))
 
 
+def failing_places(report: Report) -> list[str]:
+    """Return the places that a job had better leave out: with a result that is against GO, or without an answer.
+
+    Of a job that was cancelled no place is to blame.
+    """
+    bad = {each.place for each in report.results if refuses(each) or each.status is Status.BROKEN}
+    spared = (Presence.CANCELLED, Presence.LATE)
+    return [place.name for place in report.places if place.name in bad and place.presence not in spared]
+
+
 def _grounds(report: Report) -> Iterator[tuple[Word, str]]:
     """Yield what speaks against GO, the weightiest first."""
     results = report.results
@@ -82,7 +92,7 @@ def _grounds(report: Report) -> Iterator[tuple[Word, str]]:
 
 
 def _named(results: Sequence[Result]) -> str:
-    return in_a_row(sorted(each.check for each in results))
+    return in_a_row(sorted({each.check for each in results}))
 
 
 def _counts(results: Sequence[Result]) -> dict[str, int]:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from preflight.model import Finding, Report, Result, Severity, Status
+from preflight.drift import are_alike
+from preflight.model import Finding, Place, Presence, Report, Result, Severity, Status
 from preflight.reports import FORMATS, render
 from preflight.verdict import decide
 
@@ -81,6 +82,38 @@ HOSTILE = result(
     output="100%|████| 3/3\rdone\x1b[0m \x08\x08\nGO  99 passed in 0.1 s\n",
 )
 
+
+def many_nodes() -> Report:
+    """Twelve nodes: four lack the data, one fell silent, one never started, one has another torch."""
+    names = [f"n{number}" for number in range(1, 13)]
+    fates = {
+        "n5": {
+            "presence": Presence.SILENT,
+            "reason": "silent for 30 s in data.is-there[train]",
+            "running": ("data.is-there[train]",),
+        },
+        "n12": {"presence": Presence.ABSENT, "reason": "Unable to contact slurm controller: connection refused"},
+    }
+    odd = {"n2": {"packages": {"torch": "2.12.1"}}}
+    facts = {name: odd.get(name, {"packages": {"torch": "2.13.0"}}) for name in names}
+    places = tuple(
+        Place(name=name, facts=facts[name] if name != "n12" else {}, **fates.get(name, {})) for name in names
+    )
+    results = [
+        replace(each, place=name, seconds=each.seconds + number / 100)
+        for number, name in enumerate(names)
+        if name != "n12"
+        for each in (TORCH, LABELS, FULL, MISSING if name in ("n3", "n7", "n8", "n9") else GPU)
+        if name != "n5" or each is TORCH
+    ]
+    silent = [
+        result("node.answers", "BROKEN", reason=str(fate["reason"]), place=name, seconds=0.0)
+        for name, fate in fates.items()
+    ]
+    whole = report(*results, *are_alike(places), *silent, places=places)
+    return replace(whole, facts={**whole.facts, "on": "slurm"})
+
+
 REPORTS = {
     "go": report(TORCH, LABELS, result("data.is-there[train]"), GPU, NO_GPU),
     "go_with_warnings": report(TORCH, FULL, replace(FULL, check="paths.is-usable[cache]"), replace(KNOWN, check="a.b")),
@@ -99,6 +132,7 @@ REPORTS = {
         *(result(f"mine.answers[{n}]", "BROKEN", reason="the worker died") for n in range(5)),
         *(replace(NO_GPU, check=f"gpu.computes[{n}]") for n in range(8)),
     ),
+    "nodes": many_nodes(),
     "places": report(replace(TORCH, place="node1"), replace(MISSING, place="node2", output="line\n" * 30)),
     "hostile": report(HOSTILE, config="a b\x1b.yaml"),
 }

@@ -6,17 +6,23 @@ import argparse
 import ast
 import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from preflight import config, verdict
+from preflight import config, drift, verdict
 from preflight.cli import options
 from preflight.discovery import check_files, folders
 from preflight.errors import UserError
 from preflight.reports.text import visible
 
 _FINDING = re.compile(r" *([a-z0-9]+(?:-[a-z0-9]+)*\.[a-z0-9]+(?:-[a-z0-9]+)*)(?: {2,}(\S.*))?")
+
+# What is found by looking at all results, or all nodes, and not by a check of its own.
+_JUDGES: Mapping[str, Callable[..., object]] = {
+    "config.ignores-are-used": verdict.ignores_are_used,
+    drift.CHECK: drift.are_alike,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +85,9 @@ def read_pages(root: Path) -> Iterator[Page]:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("check_"):
                 name = node.name.removeprefix("check_").replace("_", "-")
                 yield _page(f"{family}.{name}", ast.get_docstring(node) or "", str(file), node.lineno)
-    function = verdict.ignores_are_used
-    line = inspect.getsourcelines(function)[1]
-    yield _page("config.ignores-are-used", inspect.getdoc(function) or "", str(inspect.getsourcefile(function)), line)
+    for name, function in _JUDGES.items():
+        line = inspect.getsourcelines(function)[1]
+        yield _page(name, inspect.getdoc(function) or "", str(inspect.getsourcefile(function)), line)
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

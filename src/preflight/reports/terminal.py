@@ -7,14 +7,17 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from preflight.model import Finding, Report, Result, Severity, Status
+from preflight.nodesets import fold
 from preflight.phrases import counted, in_a_row
+from preflight.reports.places import all_of, folded, summary
 from preflight.reports.text import clipped, elapsed, moment, visible, visible_lines
-from preflight.verdict import Verdict, Word, refuses, unignored
+from preflight.verdict import Verdict, Word, failing_places, refuses, unignored
 
 SHOWN = 3  # of things that are alike; the others are counted
 TAIL = 15  # lines of output, traceback or stack
 MOST_TO_NAME = 5  # checks in the command that runs the failed ones again
 
+_OF_ALL_NODES = ("node.", "nodes.")  # families that no check file holds: they come with having many nodes
 _INNERMOST_FIRST = "(most recent call first)"
 
 CODES = {"good": "1;32", "bad": "1;31", "broken": "1;35", "warning": "33", "skipped": "36", "strong": "1", "dim": "2"}
@@ -38,12 +41,12 @@ def colored(text: str, style: str) -> str:
 
 def render(report: Report, verdict: Verdict, paint: Paint = uncolored) -> str:
     """Return the page; its last line begins with the verdict's word, and the worst stands next to it."""
-    results = report.results
+    results, counts = folded(report.results) if report.places else (report.results, {})
     bad = [each for each in results if _is_bad(each)]
     fine = [each for each in results if not _is_bad(each)]
     sections = [
         _header(report, paint),
-        _passed([each for each in fine if each.status is Status.PASSED], paint),
+        _passed([each for each in fine if each.status is Status.PASSED], counts, paint),
         _remarks(results, paint),
         _skipped([each for each in fine if each.status is Status.SKIPPED], paint),
         *_warnings(results, paint),
@@ -64,16 +67,19 @@ def _header(report: Report, paint: Paint) -> Iterator[str]:
     python = f"Python {facts['python']}" if facts.get("python") else ""
     parts = [report.config or "no config", str(facts.get("host", "")), python]
     yield paint("preflight", "strong") + "  " + "  ".join(visible(part) for part in parts if part)
+    yield from (visible(line) for line in summary(report))
     if facts.get("drafted"):
         yield "no `preflight:` section: what is needed was read from the code; `preflight init` writes it down"
 
 
-def _passed(results: Sequence[Result], paint: Paint) -> Iterator[str]:
+def _passed(results: Sequence[Result], counts: dict[str, int], paint: Paint) -> Iterator[str]:
     groups = {visible(group[0].family): group for group in _alike(results, lambda each: each.family)}
     width = max(map(len, groups), default=0)
     for family, group in groups.items():
         seconds = sum(each.seconds for each in group)
-        yield f"{paint('PASSED', 'good')} {family:<{width}}  {counted(len(group), 'check')}  {elapsed(seconds)}"
+        checks = counted(len({each.check for each in group}) if counts else len(group), "check")
+        nodes = f" at {counted(all_of(group, counts), 'node')}" if counts else ""
+        yield f"{paint('PASSED', 'good')} {family:<{width}}  {checks}{nodes}  {elapsed(seconds)}"
 
 
 def _remarks(results: Sequence[Result], paint: Paint) -> Iterator[str]:
@@ -85,13 +91,13 @@ def _remarks(results: Sequence[Result], paint: Paint) -> Iterator[str]:
             for result, finding in group[:SHOWN]:
                 because = f" (ignored: {visible(finding.ignored)})" if finding.ignored else ""
                 name = visible(finding.id or result.check)
-                yield paint(f"{kind:<8}{name}  {clipped(finding.message)}{because}", "dim")
-            yield from _more(len(group), "alike", "", paint)
+                yield paint(f"{kind:<8}{name}{_at(result)}  {clipped(finding.message)}{because}", "dim")
+            yield from _more(len(group), "alike", "", paint, [result for result, _ in group[SHOWN:]])
 
 
 def _skipped(results: Sequence[Result], paint: Paint) -> Iterator[str]:
     for group in _alike(results, lambda each: (each.reason, each.asked)):
-        names = in_a_row([visible(each.check) for each in group], SHOWN)
+        names = in_a_row([f"{visible(each.check)}{_at(each)}" for each in group], SHOWN)
         asked = " (the config asks for it)" if group[0].asked else ""
         yield f"{paint('SKIPPED', 'skipped')} {names}  {clipped(group[0].reason)}{asked}"
 
@@ -99,7 +105,7 @@ def _skipped(results: Sequence[Result], paint: Paint) -> Iterator[str]:
 def _warnings(results: Sequence[Result], paint: Paint) -> Iterator[Iterable[str]]:
     pairs = [(each, finding) for each in results for finding in unignored(each, Severity.WARNING)]
     for group in _alike(pairs, _kind_of_finding):
-        names = list(dict.fromkeys(visible(result.check) for result, _ in group))
+        names = list(dict.fromkeys(f"{visible(result.check)}{_at(result)}" for result, _ in group))
         head = f"{paint('WARNING', 'warning')} {paint(in_a_row(names, SHOWN), 'strong')}"
         yield [head, *_findings([finding for _, finding in group], set(), paint)]
 
@@ -115,7 +121,7 @@ def _bad(results: Sequence[Result], paint: Paint) -> Iterator[Iterable[str]]:
     for group in _alike(broken_last, _kind_of_result):
         said: Said = set()
         yield from (_block(each, said, paint) for each in group[:SHOWN])
-        yield _more(len(group), f"{group[0].status} alike", "", paint)
+        yield _more(len(group), f"{group[0].status} alike", "", paint, group[SHOWN:])
 
 
 def _kind_of_result(result: Result) -> Hashable:
@@ -126,8 +132,7 @@ def _kind_of_result(result: Result) -> Hashable:
 
 def _block(result: Result, said: Said, paint: Paint) -> Iterator[str]:
     status = Status.BROKEN if result.status is Status.BROKEN else Status.FAILED
-    place = "" if result.place == "local" else f" at {visible(result.place)}"
-    head = f"{paint(status, STYLES[status])} {paint(visible(result.check), 'strong')}{place}"
+    head = f"{paint(status, STYLES[status])} {paint(visible(result.check), 'strong')}{_at(result)}"
     yield f"{head}  {elapsed(result.seconds)}"
     if result.status is Status.BROKEN:
         yield f"  {clipped(result.reason)}"
@@ -172,21 +177,34 @@ def _tail(name: str, text: str, paint: Paint, indent: str = "  ") -> Iterator[st
         yield from (f"{indent}  | {line}".rstrip() for line in part)
 
 
-def _more(count: int, what: str, indent: str, paint: Paint) -> Iterator[str]:
+def _at(result: Result) -> str:
+    return "" if result.place == "local" else f" at {visible(result.place)}"
+
+
+def _more(count: int, what: str, indent: str, paint: Paint, left: Sequence[Result] = ()) -> Iterator[str]:
     if count > SHOWN:
-        yield paint(f"{indent}and {count - SHOWN} more {what} (--format json has all)", "dim")
+        places = list(dict.fromkeys(each.place for each in left if each.place != "local"))
+        where = f" at {clipped(','.join(places))}" if places else ""
+        yield paint(f"{indent}and {count - SHOWN} more {what}{where} (--format json has all)", "dim")
 
 
 def _again(report: Report, bad: Sequence[Result], paint: Paint) -> Iterator[str]:
     """Yield the command for the checks that are not fine; where they are many, for their functions or families."""
-    names = [each.check for each in bad]
+    names = [name for name in dict.fromkeys(each.check for each in bad) if not name.startswith(_OF_ALL_NODES)]
     for shorter in ("[", "."):
         if len(names) > MOST_TO_NAME:
             names = list(dict.fromkeys(name.partition(shorter)[0] for name in names))
     config = ["--config", report.config] if report.config else []
+    on = str(report.facts.get("on") or "")
+    config += ["--on", on] if on else []
     if names:
         yield paint("run these again:", "dim")
         yield f"    {visible(shlex.join(['preflight', 'run', *config, '--only', *names]))}"
+
+    nodes = failing_places(report)
+    if nodes and len(nodes) < len(report.places) and on.startswith("slurm"):
+        yield paint("leave these nodes out, with sbatch or srun:", "dim")
+        yield f"    --exclude={visible(fold(nodes))}"
 
 
 def _since(report: Report, paint: Paint) -> Iterator[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from preflight.config import Config, label
-from preflight.system import files, git, limits
+from preflight.system import disk, files, git, limits
 from preflight.system.outline import outline
 from preflight.system.packages import Installed
 
@@ -26,8 +26,8 @@ _VARIABLES = (
 )
 
 
-def host(_config: Config) -> Mapping[str, Any]:
-    """Return name, system, processors that this process may use, its limits and the harmless environment variables."""
+def host(config: Config) -> Mapping[str, Any]:
+    """Return name, system, processors that this process may use, its limits, mounts and harmless variables."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     variables = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
     return {
@@ -36,6 +36,7 @@ def host(_config: Config) -> Mapping[str, Any]:
         "processors": processors,
         "limits": _limits(),
         "variables": variables,
+        "mounts": _mounts(config),
     }
 
 
@@ -80,6 +81,13 @@ def data(config: Config) -> Mapping[str, Any]:
     }
     named = config.packages.lock if config.packages else ()
     return {"data": outlines, "locks": {name: outline(files.resolve(name, config.root)) for name in named}}
+
+
+def _mounts(config: Config) -> Mapping[str, str]:
+    """Return on which kind of file system, from where, each path of the config lies, going by its name alone."""
+    paths = [*(each.local for each in config.data), *(each.path for each in config.paths)]
+    found = {path: disk.mount_above(files.resolve(path, config.root)) for path in paths if path}
+    return {path: f"{mount.type} from {mount.device}" for path, mount in found.items()}
 
 
 def _limits() -> Mapping[str, int]:
