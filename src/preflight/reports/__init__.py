@@ -12,6 +12,7 @@ FORMATS = {
     "terminal": "preflight.reports.terminal:render",
     "json": "preflight.reports.json:render",
     "junit": "preflight.reports.junit:render",
+    "html": "preflight.reports.html:render",
 }
 
 

@@ -178,7 +178,7 @@ def _tail(name: str, text: str, paint: Paint, indent: str = "  ") -> Iterator[st
 
 
 def _at(result: Result) -> str:
-    return "" if result.place == "local" else f" at {visible(result.place)}"
+    return "" if result.place == "local" else f" at {clipped(result.place)}"
 
 
 def _more(count: int, what: str, indent: str, paint: Paint, left: Sequence[Result] = ()) -> Iterator[str]:
