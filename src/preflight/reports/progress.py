@@ -16,6 +16,7 @@ from preflight.verdict import unignored
 
 SLOW = 3.0  # seconds after which a check is named for being slow
 SILENCE = 10.0  # seconds between two lines where nothing can be rewritten
+LOCAL = "local"
 ERASE = "\r\x1b[K"
 
 
@@ -37,24 +38,25 @@ class Progress:
         self._last_said = clock()
         self._line = ""
 
-    def planned(self, ids: Sequence[str]) -> None:
+    def planned(self, ids: Sequence[str], _place: str = LOCAL) -> None:
         """Learn which checks there will be, besides those that were planned before."""
         self._planned += len(ids)
 
-    def started(self, check: str) -> None:
+    def started(self, check: str, place: str = LOCAL) -> None:
         """Learn that a check runs."""
-        self._running[check] = self._clock()
+        self._running[_named(check, place)] = self._clock()
 
     def ended(self, result: Result) -> None:
         """Learn how a check ended; FAILED and BROKEN are told at once on a terminal, a few of each function."""
-        self._running.pop(result.check, None)
+        self._running.pop(_named(result.check, result.place), None)
         self._done += 1
         function = result.check.partition("[")[0]
         if self._live and result.status in (Status.FAILED, Status.BROKEN) and self._told[function] < SHOWN:
             self._told[function] += 1
             errors = unignored(result, Severity.ERROR)
             why = clipped(errors[0].message if errors else result.reason)
-            self._write(f"{ERASE}{self._paint(result.status, STYLES[result.status])} {visible(result.check)}  {why}\n")
+            name = visible(_named(result.check, result.place))
+            self._write(f"{ERASE}{self._paint(result.status, STYLES[result.status])} {name}  {why}\n")
             self._line = ""
 
     def tick(self) -> None:
@@ -99,3 +101,7 @@ class Progress:
             self._stream.flush()
         except (OSError, ValueError):
             self._live, self._last_said = False, float("inf")
+
+
+def _named(check: str, place: str) -> str:
+    return check if place == LOCAL else f"{place}: {check}"
