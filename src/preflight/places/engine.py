@@ -22,13 +22,15 @@ class Gone(NamedTuple):
 class Step(Protocol):
     """One program that runs on several nodes at once, and speaks on its standard output in frames (`worker.wire`).
 
-    `gone` is what the engine itself tells of single nodes, in its own words; `over` what it tells of all: that the job
-    was cancelled, or its time is up. Both grow while the step is read.
+    `gone` is what the engine itself tells of single nodes: ABSENT where the program could not be started, LOST where it
+    died; `over` what it tells of all: that the job was cancelled, or its time is up; `words` is the last thing that it
+    said. They grow while the step is read.
     """
 
     nodes: Sequence[str]
     gone: Mapping[str, Gone]
     over: Gone | None
+    words: str
 
     def write(self, data: bytes) -> None:
         """Send bytes to the standard input of every process of the step."""
@@ -38,10 +40,13 @@ class Step(Protocol):
 
     @property
     def ended(self) -> bool:
-        """True once the engine has ended the step and everything that was said has been read."""
+        """True once the engine has ended the step and all that was said has been read."""
+
+    def leave(self) -> None:
+        """Close the standard inputs, by which our programs end and kill what they started; returns at once."""
 
     def stop(self) -> None:
-        """Close the standard inputs and let go of the step, waiting at most a second; can be called twice."""
+        """Let go of the step at once, whether it has ended or not; can be called twice."""
 
 
 class Engine(Protocol):

@@ -48,7 +48,11 @@ def work(path: Sequence[str], name: str) -> None:
         os._exit(0)  # the command has changed its mind
     request = Request(**{**json.loads(line), "place": own_name(name)})
     os.environ["PREFLIGHT_WORKER"] = str(os.getpid())
-    os.chdir(request.root)
+    try:
+        os.chdir(request.root)
+    except OSError as problem:
+        voice.say(kind="end", exit_code=1, reason=f"root {request.root} cannot be entered there: {problem.strerror}")
+        return
     with tempfile.TemporaryDirectory(prefix="preflight-", ignore_cleanup_errors=True) as scratch:
         root = Path(request.root)
         stage = Stage(request.imports, root, request.deadline, lent=request.lent) if request.imports else None

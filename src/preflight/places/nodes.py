@@ -1,0 +1,228 @@
+"""A worker on each of many nodes: started, asked and heard through an engine, and never waited for without end."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from preflight.config import Config
+from preflight.config.nodes import Nodes as Wanted
+from preflight.model import Presence
+from preflight.places.engine import Engine, Gone, Step
+from preflight.places.local import internal, lent_to, longest_deadline
+from preflight.worker.stage import BOOT
+from preflight.worker.wire import Message
+
+# Where so many seconds, or so many times what half of the nodes needed, have not brought a node's first word, those
+# that have spoken go on without it: an engine may end the whole step for the sake of the one.
+_GRACE = 3.0
+_TIMES = 3.0
+# A node that has fallen silent and lives answers a greeting within so many seconds.
+_GREETING = 5.0
+_TICK = 0.2
+_PARTING = 0.5
+
+
+@dataclass(slots=True)
+class _Group:
+    """Nodes that one step serves, and when each said hello; `is_last` says that nobody is given another chance."""
+
+    step: Step
+    nodes: frozenset[str]
+    began: float
+    is_last: bool = False
+    is_asked: bool = False
+    hello: dict[str, float] = field(default_factory=dict)
+
+
+class Nodes:
+    """Workers on all nodes of an engine.
+
+    All start together and are asked once each has said hello. Where some do not, the others are started again without
+    them, and those that are slow are waited for by themselves. A node that says nothing for too long is greeted: if it
+    answers, its worker hangs, else it is lost; if it goes on later, it is heard again.
+    """
+
+    def __init__(self, engine: Engine, python: str = "") -> None:
+        """Start the workers in the interpreter `python`, by default this one, by the same path on every node."""
+        self.engine, self.python = engine, python
+        self.names = tuple(engine.nodes)
+        self.gone: dict[str, Gone] = {}
+        self._boot = (python or sys.executable, BOOT)
+        self._own = (lent_to(python), engine.own_name)
+        self._request = b""
+        self._ended: set[str] = set()
+        self._heard: dict[str, float] = {}
+        self._planned: set[str] = set()
+        self._greeted: dict[str, float] = {}
+        self._greetings: list[Step] = []
+        self._past: list[Step] = []
+        self._began = time.monotonic()
+        self._groups = [self._start(self.names)]
+
+    def _start(self, nodes: Sequence[str], *, is_last: bool = False) -> _Group:
+        step = self.engine.start([*self._boot, "worker", *self._own], nodes)
+        return _Group(step, frozenset(nodes), time.monotonic(), is_last)
+
+    def ask(self, request: Mapping[str, Any]) -> None:
+        """Have this request sent to all that say hello."""
+        self._request = json.dumps({**request, "lent": self._own[0]}).encode() + b"\n"
+
+    def messages(self, config: Config) -> Iterator[tuple[str, Message] | None]:
+        """Yield (node, message) as they come, and None at least every 0.2 s, until no node is waited for."""
+        wanted = config.nodes or Wanted()
+        patience = longest_deadline(config)
+        while self._open(self.names):
+            steps = [*(group.step for group in self._groups), *self._greetings]
+            for group in list(self._groups):
+                for name, message in group.step.read(_TICK / len(steps)):
+                    if self._takes(group, name, message):
+                        yield name, message
+            for step in self._greetings:
+                for name, _ in step.read(_TICK / len(steps)):
+                    self._lives(name)
+            yield None
+            for group in list(self._groups):
+                self._look_at(group, wanted)
+            self._look_for_silence(wanted, patience)
+            self._look_at_clock(wanted)
+
+    def _open(self, names: Sequence[str] | frozenset[str]) -> list[str]:
+        return [name for name in names if name not in self._ended and name not in self.gone]
+
+    def _lose(self, name: str, presence: Presence, reason: str) -> None:
+        if name not in self._ended:
+            self.gone.setdefault(name, Gone(presence, reason))
+
+    def _takes(self, group: _Group, name: str, message: Message) -> bool:
+        """Note what a message says of its node; tell whether it is for the run to hear."""
+        if name not in group.nodes or name in self._ended:
+            return False
+        self._heard[name] = time.monotonic()
+        self._greeted.pop(name, None)
+        self.gone.pop(name, None)
+        match message["kind"]:
+            case "hello":
+                group.hello.setdefault(name, time.monotonic() - group.began)
+                return False
+            case "end":
+                if trouble := message.get("reason") or internal(message["exit_code"]):
+                    self._lose(name, Presence.ANSWERED, trouble)
+                self._ended.add(name)
+                return False
+            case "planned":
+                self._planned.add(name)
+        return True
+
+    def _look_at(self, group: _Group, wanted: Wanted) -> None:
+        """Ask a group that is ready, part with those that are not, and learn what the engine tells."""
+        step, now = group.step, time.monotonic()
+        for name, gone in step.gone.items():
+            if name in group.nodes:
+                self._lose(name, gone.presence if name in group.hello else Presence.ABSENT, gone.reason)
+        left = self._open(group.nodes)
+        if step.over is not None:
+            for name in left:
+                self._lose(name, *step.over)
+        elif step.ended:
+            self._end(group, left)
+            return
+        missing = [name for name in left if name not in group.hello]
+        if not group.is_asked and not missing:
+            group.is_asked = True
+            step.write(self._request)
+        elif not group.is_asked and not group.is_last and group.hello:
+            if now > group.began + max(_GRACE, _TIMES * _half(group)):
+                self._part(group, missing)
+        elif missing and now > group.began + wanted.start:
+            for name in missing:
+                self._lose(name, Presence.ABSENT, _unheard(wanted.start, step))
+        if not self._open(group.nodes):
+            self._leave(group)
+
+    def _end(self, group: _Group, left: Sequence[str]) -> None:
+        """Start those again whom the engine took down with another, once; the others are gone."""
+        self._leave(group)
+        came_through = any(gone.presence is Presence.ABSENT for gone in group.step.gone.values())
+        if left and came_through and not group.is_last:
+            self._groups.append(self._start(left, is_last=True))
+            return
+        for name in left:
+            if name in group.hello:
+                self._lose(name, Presence.LOST, "its worker ended without its last word" + _words(group.step))
+            else:
+                self._lose(name, Presence.ABSENT, "its worker did not start" + _words(group.step))
+
+    def _part(self, group: _Group, missing: Sequence[str]) -> None:
+        """Go on with those that have spoken, and wait for the others by themselves."""
+        self._leave(group)
+        ready = [name for name in self._open(group.nodes) if name in group.hello]
+        self._groups.append(self._start(ready))
+        self._groups.append(self._start(missing, is_last=True))
+
+    def _leave(self, group: _Group) -> None:
+        self._groups.remove(group)
+        self._past.append(group.step)
+        group.step.leave()
+
+    def _look_for_silence(self, wanted: Wanted, patience: float) -> None:
+        """Greet those that have been silent for too long, and give up those that were greeted long enough ago."""
+        now = time.monotonic()
+        asked = [name for group in self._groups if group.is_asked for name in self._open(group.nodes)]
+        silent = {
+            name: now - since
+            for name in asked
+            if now > (since := self._heard[name]) + wanted.silence + (0 if name in self._planned else patience)
+        }
+        if new := [name for name in silent if name not in self._greeted]:
+            self._greeted |= dict.fromkeys(new, now)
+            self._greetings.append(self.engine.start([*self._boot, "hello", *self._own], new))
+        for name, since in list(self._greeted.items()):
+            if now > since + _GREETING:
+                why = f"nothing heard of it for {silent.get(name, 0):.0f} s, nor does it answer a greeting"
+                self._lose(name, Presence.LOST, why)
+
+    def _lives(self, name: str) -> None:
+        """Learn that a silent node answers a greeting: what has stopped there is the worker."""
+        if name in self._greeted:
+            seconds = time.monotonic() - self._heard[name]
+            self._lose(name, Presence.SILENT, f"its worker has said nothing for {seconds:.0f} s, though the node answers")
+
+    def _look_at_clock(self, wanted: Wanted) -> None:
+        if wanted.deadline is not None and time.monotonic() > self._began + wanted.deadline:
+            for name in self._open(self.names):
+                self._lose(name, Presence.LATE, f"it had not ended within the {wanted.deadline:g} s of nodes.deadline")
+
+    def close(self) -> None:
+        """Close every wire, by which workers end what they started, and hear for a moment how the engine takes it."""
+        steps = [*(group.step for group in self._groups), *self._greetings]
+        for step in steps:
+            step.leave()
+        until = time.monotonic() + _PARTING
+        while time.monotonic() < until and not all(step.ended for step in [*steps, *self._past]):
+            for group in self._groups:
+                for name, message in group.step.read(0.02):
+                    self._takes(group, name, message)
+                if group.step.over is not None:
+                    for name in self._open(group.nodes):
+                        self._lose(name, *group.step.over)
+        for step in [*steps, *self._past]:
+            step.stop()
+        self._groups.clear()
+
+
+def _half(group: _Group) -> float:
+    """Return the seconds within which half of those that have said hello did so."""
+    return sorted(group.hello.values())[len(group.hello) // 2]
+
+
+def _unheard(seconds: float, step: Step) -> str:
+    return f"nothing heard of it within {seconds:g} s" + _words(step)
+
+
+def _words(step: Step) -> str:
+    return f": {step.words}" if step.words else ""
