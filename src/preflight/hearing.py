@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from preflight.config import Config
 from preflight.isolation.endings import unanswered
 from preflight.model import Place, Planned, Presence, Result, Status
+from preflight.phrases import in_a_row
 from preflight.places.engine import Gone
 from preflight.places.workers import Workers
 
@@ -106,7 +107,8 @@ class Hearing:
         left = [planned for name, planned in heard.plan.items() if name not in heard.results]
         results += [unanswered(planned, Status.BROKEN, reason, place) for planned in left]
         if gone:
-            results.append(unanswered(_answers(place), Status.BROKEN, gone.reason, place))
+            doing = f"; last heard in {in_a_row(sorted(heard.running))}" if heard.running and place != LOCAL else ""
+            results.append(unanswered(_answers(place), Status.BROKEN, gone.reason + doing, place))
         return results
 
     def facts(self, gone: Mapping[str, Gone]) -> dict[str, Any]:
@@ -155,8 +157,6 @@ def _answers(place: str) -> Planned:
 
 
 def _difference(here: frozenset[str], usual: frozenset[str]) -> str:
-    from preflight.phrases import in_a_row
-
     parts = [
         f"{what} {in_a_row(sorted(ids))}" for what, ids in (("lacks", usual - here), ("also has", here - usual)) if ids
     ]

@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
         if arguments.on:
             from preflight.places.naming import workers
 
-            place = workers(arguments.on, settings)
+            place = workers(arguments.on, settings, argv)
         selection = options.selection_of(arguments)
         report = run.run(
             settings, selection=selection, strict=arguments.strict, facts=facts, watcher=Progress(), place=place

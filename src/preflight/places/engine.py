@@ -27,10 +27,21 @@ class Step(Protocol):
     said. They grow while the step is read.
     """
 
-    nodes: Sequence[str]
-    gone: Mapping[str, Gone]
-    over: Gone | None
-    words: str
+    @property
+    def nodes(self) -> Sequence[str]:
+        """The nodes that it was started on."""
+
+    @property
+    def gone(self) -> Mapping[str, Gone]:
+        """What the engine tells of nodes."""
+
+    @property
+    def over(self) -> Gone | None:
+        """What the engine tells of all of them."""
+
+    @property
+    def words(self) -> str:
+        """What the engine said last."""
 
     def write(self, data: bytes) -> None:
         """Send bytes to the standard input of every process of the step."""
@@ -57,9 +68,17 @@ class Engine(Protocol):
     by the variable: `preflight.worker.process.own_name`).
     """
 
-    kind: str
-    nodes: Sequence[str]
-    own_name: str
+    @property
+    def kind(self) -> str:
+        """What its places are called."""
+
+    @property
+    def nodes(self) -> Sequence[str]:
+        """The names of its nodes."""
+
+    @property
+    def own_name(self) -> str:
+        """The word that stands for a node's own name."""
 
     def start(
         self, argv: Sequence[str], nodes: Sequence[str], *, ranks: int = 1, environment: Mapping[str, str] | None = None

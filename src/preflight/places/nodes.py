@@ -119,8 +119,8 @@ class Nodes:
         return True
 
     def _look_at(self, group: _Group, wanted: Wanted) -> None:
-        """Ask a group that is ready, part with those that are not, and learn what the engine tells."""
-        step, now = group.step, time.monotonic()
+        """Learn what the engine tells of a group, ask it where it is ready, and leave it where it has ended."""
+        step = group.step
         for name, gone in step.gone.items():
             if name in group.nodes:
                 self._lose(name, gone.presence if name in group.hello else Presence.ABSENT, gone.reason)
@@ -131,18 +131,25 @@ class Nodes:
         elif step.ended:
             self._end(group, left)
             return
-        missing = [name for name in left if name not in group.hello]
-        if not group.is_asked and not missing:
-            group.is_asked = True
-            step.write(self._request)
-        elif not group.is_asked and not group.is_last and group.hello:
-            if now > group.began + max(_GRACE, _TIMES * _half(group)):
-                self._part(group, missing)
-        elif missing and now > group.began + wanted.start:
-            for name in missing:
-                self._lose(name, Presence.ABSENT, _unheard(wanted.start, step))
+        elif not group.is_asked:
+            self._ask_or_part(group, left, wanted)
         if not self._open(group.nodes):
             self._leave(group)
+
+    def _ask_or_part(self, group: _Group, left: Sequence[str], wanted: Wanted) -> None:
+        """Ask a group once all of it have said hello; part with those that take too long."""
+        waited = time.monotonic() - group.began
+        missing = [name for name in left if name not in group.hello]
+        if not missing:
+            group.is_asked = True
+            group.step.write(self._request)
+        elif waited > wanted.start:
+            for name in missing:
+                self._lose(name, Presence.ABSENT, f"nothing heard of it within {wanted.start:g} s" + _words(group.step))
+        elif group.hello and not group.is_last and waited > max(_GRACE, _TIMES * _half(group)):
+            self._leave(group)
+            self._groups.append(self._start([name for name in left if name in group.hello]))
+            self._groups.append(self._start(missing, is_last=True))
 
     def _end(self, group: _Group, left: Sequence[str]) -> None:
         """Start those again whom the engine took down with another, once; the others are gone."""
@@ -156,13 +163,6 @@ class Nodes:
                 self._lose(name, Presence.LOST, "its worker ended without its last word" + _words(group.step))
             else:
                 self._lose(name, Presence.ABSENT, "its worker did not start" + _words(group.step))
-
-    def _part(self, group: _Group, missing: Sequence[str]) -> None:
-        """Go on with those that have spoken, and wait for the others by themselves."""
-        self._leave(group)
-        ready = [name for name in self._open(group.nodes) if name in group.hello]
-        self._groups.append(self._start(ready))
-        self._groups.append(self._start(missing, is_last=True))
 
     def _leave(self, group: _Group) -> None:
         self._groups.remove(group)
@@ -190,7 +190,9 @@ class Nodes:
         """Learn that a silent node answers a greeting: what has stopped there is the worker."""
         if name in self._greeted:
             seconds = time.monotonic() - self._heard[name]
-            self._lose(name, Presence.SILENT, f"its worker has said nothing for {seconds:.0f} s, though the node answers")
+            self._lose(
+                name, Presence.SILENT, f"its worker has said nothing for {seconds:.0f} s, though the node answers"
+            )
 
     def _look_at_clock(self, wanted: Wanted) -> None:
         if wanted.deadline is not None and time.monotonic() > self._began + wanted.deadline:
@@ -218,10 +220,6 @@ class Nodes:
 def _half(group: _Group) -> float:
     """Return the seconds within which half of those that have said hello did so."""
     return sorted(group.hello.values())[len(group.hello) // 2]
-
-
-def _unheard(seconds: float, step: Step) -> str:
-    return f"nothing heard of it within {seconds:g} s" + _words(step)
 
 
 def _words(step: Step) -> str:

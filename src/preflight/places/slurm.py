@@ -1,4 +1,4 @@
-"""Slurm as an engine: srun starts a program on the nodes of the job, carries its words, and tells of those it cannot."""
+"""Slurm as an engine: srun starts a program on the nodes of the job, carries its words, tells what became of it."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def _over(when: str, why: str | None) -> Gone:
         case "TIME LIMIT":
             return Gone(Presence.LATE, f"the job's time limit ended it at {at}")
         case "":
-            return Gone(Presence.CANCELLED, f"the job was cancelled at {at}")
+            return Gone(Presence.CANCELLED, f"the job, or this step of it, was cancelled at {at}")
         case other:
             return Gone(Presence.CANCELLED, f"Slurm ended the job at {at}: {other.lower()}")
 
@@ -169,5 +169,3 @@ class Slurm:
         shape = [f"--nodes={number}", f"--ntasks={number * ranks}", f"--ntasks-per-node={ranks}"]
         srun = ["srun", f"--jobid={self.job}", *_OPTIONS, *shape, f"--nodelist={fold(nodes)}", *argv]
         return SlurmStep(srun, nodes, {**self._environment, **(environment or {})})
-
-
