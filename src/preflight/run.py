@@ -15,7 +15,7 @@ from preflight import verdict
 from preflight.config import Config
 from preflight.errors import UserError
 from preflight.hearing import Hearing, Watcher
-from preflight.model import Planned, Report, Result
+from preflight.model import Planned, Presence, Report, Result
 from preflight.places.local import Local
 from preflight.places.workers import Workers
 from preflight.worker.request import Selection
@@ -54,8 +54,10 @@ def run(  # noqa: PLR0913 - all but the config by name
             finally:
                 place.close()
         except KeyboardInterrupt:
-            interrupted = True
             place.close()
+            # A scheduler that ends the job sends a signal as well, and says why to those who listen.
+            ended = {gone.presence for gone in place.gone.values()}
+            interrupted = not ended & {Presence.CANCELLED, Presence.LATE}
         if watcher is not None:
             watcher.close()
     gone = place.gone

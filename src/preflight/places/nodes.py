@@ -201,20 +201,20 @@ class Nodes:
 
     def close(self) -> None:
         """Close every wire, by which workers end what they started, and hear for a moment how the engine takes it."""
-        steps = [*(group.step for group in self._groups), *self._greetings]
+        steps = [*(group.step for group in self._groups), *self._greetings, *self._past]
         for step in steps:
             step.leave()
         until = time.monotonic() + _PARTING
-        while time.monotonic() < until and not all(step.ended for step in [*steps, *self._past]):
-            for group in self._groups:
-                for name, message in group.step.read(0.02):
-                    self._takes(group, name, message)
-                if group.step.over is not None:
-                    for name in self._open(group.nodes):
-                        self._lose(name, *group.step.over)
-        for step in [*steps, *self._past]:
+        while time.monotonic() < until and (left := [step for step in steps if not step.ended]):
+            for step in left:
+                step.read(_PARTING / 20 / len(left))
+        for group in self._groups:
+            if group.step.over is not None:
+                for name in self._open(group.nodes):
+                    self._lose(name, *group.step.over)
+        for step in steps:
             step.stop()
-        self._groups.clear()
+        self._groups, self._greetings, self._past = [], [], []
 
 
 def _half(group: _Group) -> float:

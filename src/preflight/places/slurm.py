@@ -30,6 +30,11 @@ _FAILED = re.compile(r"Task launch for \S+ failed on node (\S+): (.+)")
 _ENDED = re.compile(r"srun: error: (\S+): tasks? [\d,-]+: (.+)")
 _NODE = re.compile(r"Node failure on (\S+)")
 _CANCELLED = re.compile(r"\*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT (\S+)(?: DUE TO ([A-Z ]+))?")
+_NOT_THERE = re.compile(r"execve\(\): (.+)")
+_REFUSED = re.compile(r"Unable to create step for job \S+ ")
+# States of sinfo's whose nodes run no new step; a star says that the node does not respond.
+_UNUSABLE = ("down", "fail", "power", "reboot", "unknown")
+_PATIENCE = 5.0
 _SPOKEN = re.compile(r"^(?:srun|slurmstepd|slurmd)(?:-[^:]+)?: (?:(?:fatal|error): )?(.+)")
 
 
@@ -121,18 +126,39 @@ class SlurmStep:
                 self.gone[name] = Gone(Presence.LOST, "Slurm says that the node has failed")
         elif (ended := _ENDED.match(line)) and not self._is_aborted:
             for name in expand(ended[1]):
-                self.gone.setdefault(name, Gone(Presence.LOST, f"its worker has ended: {self._with_cause(ended[2])}"))
+                self.gone.setdefault(name, Gone(Presence.LOST, self._ending(ended[2])))
         elif (cancelled := _CANCELLED.search(line)) and not self._is_aborted:
             self.over = _over(*cancelled.groups())
+        elif _REFUSED.search(line):
+            self.gone |= self._unusable()
         if spoken := _SPOKEN.match(line):
             self.words = spoken[1]
+
+    def _unusable(self) -> dict[str, Gone]:
+        """Return the nodes that Slurm would start nothing on, for the sake of which it refuses the whole step."""
+        argv = ["sinfo", "--noheader", "--Node", "--format=%N %T", f"--nodes={fold(self.nodes)}"]
+        try:
+            told = subprocess.run(argv, capture_output=True, text=True, timeout=_PATIENCE, check=True).stdout
+        except (OSError, subprocess.SubprocessError):
+            return {}
+        states = dict(line.split(maxsplit=1) for line in told.splitlines())
+        return {
+            name: Gone(Presence.ABSENT, f"Slurm says that the node is {_state(state)}")
+            for name, state in states.items()
+            if name in self.nodes and (state.startswith(_UNUSABLE) or state.endswith("*"))
+        }
 
     @property
     def _is_aborted(self) -> bool:
         return any(gone.presence is Presence.ABSENT for gone in self.gone.values())
 
-    def _with_cause(self, how: str) -> str:
-        return f"{self.words} ({how})" if "execve" in self.words else how
+    def _ending(self, how: str) -> str:
+        cause = _NOT_THERE.search(self.words)
+        return f"its worker cannot be started: {cause[1]}" if cause else f"its worker has ended: {how}"
+
+
+def _state(state: str) -> str:
+    return f"{state.strip('*')} and does not respond" if state.endswith("*") else state
 
 
 def _over(when: str, why: str | None) -> Gone:
