@@ -96,8 +96,12 @@ class Hearing:
             case "facts":
                 heard.facts.update(message["facts"])
 
-    def results(self, place: str, gone: Gone | None, interrupted: bool) -> list[Result]:
-        """Return a result for each check that was planned at a place, and one for a worker that did not end well."""
+    def results(self, gone: Mapping[str, Gone], *, interrupted: bool = False) -> list[Result]:
+        """Return a result for each check that was planned at a place, and those that tell of places themselves."""
+        results = [each for name in self.heard for each in self._at(name, gone.get(name), interrupted)]
+        return results if interrupted else [*results, *self._disagreement()]
+
+    def _at(self, place: str, gone: Gone | None, interrupted: bool) -> list[Result]:
         heard = self.heard[place]
         results = [heard.results[name] for name in heard.plan if name in heard.results]
         results += [result for name, result in heard.results.items() if name not in heard.plan]
@@ -131,7 +135,7 @@ class Hearing:
             for name, heard in self.heard.items()
         ]
 
-    def agreement(self) -> list[Result]:
+    def _disagreement(self) -> list[Result]:
         """Return a BROKEN result for each place whose list of checks is not that of most places, each told once."""
         lists = {name: frozenset(heard.checks) for name, heard in self.heard.items() if heard.plan}
         if len(set(lists.values())) <= 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
@@ -15,10 +15,14 @@ from preflight import verdict
 from preflight.config import Config
 from preflight.errors import UserError
 from preflight.hearing import Hearing, Watcher
-from preflight.model import Planned, Presence, Report, Result
+from preflight.model import Planned, Presence, Report, Result, Status
+from preflight.places.engine import Engine
 from preflight.places.local import Local
 from preflight.places.workers import Workers
 from preflight.worker.request import Selection
+
+# What all nodes do together, once each has passed by itself: called with their engine and the names of those that did.
+Together = Callable[[Engine, Sequence[str]], Sequence[Result]]
 
 
 def run(  # noqa: PLR0913 - all but the config by name
@@ -29,18 +33,21 @@ def run(  # noqa: PLR0913 - all but the config by name
     facts: Mapping[str, Any] | None = None,
     watcher: Watcher | None = None,
     place: Workers | None = None,
+    together: Together | None = None,
 ) -> Report:
     """Run the checks that `config` asks for and return all that is known of them.
 
     `facts` are those of GPUs (`Gpus.to_json`) to be judged in place of this machine's. `place` is a worker, or those
     of many nodes, that was started before the config was known; it is put away where the config wants another
-    interpreter. Ctrl-C and SIGTERM end the run within two seconds: the Report then holds what was known and is
-    `interrupted`. Raises UserError where the run cannot begin.
+    interpreter. `together` is called on the nodes that passed, where the run has nodes. Ctrl-C and SIGTERM end the run
+    within two seconds: the Report then holds what was known and is `interrupted`. Raises UserError where the run cannot
+    begin.
     """
     selection = selection or Selection()
     began, started = time.time(), datetime.now(UTC)
     hearing = Hearing(watcher)
     interrupted = False
+    joint: Sequence[Result] = ()
     with _interruptible():
         request = {**_request(config, selection), "facts": facts}
         if place is not None and place.python != config.python:
@@ -53,6 +60,9 @@ def run(  # noqa: PLR0913 - all but the config by name
                 hearing.listen(place, config)
             finally:
                 place.close()
+            if together is not None and place.engine is not None:
+                passed = _passed(hearing.results(place.gone), config)
+                joint = together(place.engine, [name for name in hearing.heard if name in passed])
         except KeyboardInterrupt:
             place.close()
             # A scheduler that ends the job sends a signal as well, and says why to those who listen.
@@ -61,8 +71,7 @@ def run(  # noqa: PLR0913 - all but the config by name
         if watcher is not None:
             watcher.close()
     gone = place.gone
-    results = [each for name in hearing.heard for each in hearing.results(name, gone.get(name), interrupted)]
-    results += [] if interrupted else hearing.agreement()
+    results = [*hearing.results(gone, interrupted=interrupted), *joint]
     ordered = [_relative(_located(result, config), began) for result in results]
     judged = verdict.apply_ignores(ordered, config.ignore, date.today(), selection.whole and not interrupted)
     return Report(
@@ -93,6 +102,13 @@ def plan(config: Config, *, selection: Selection | None = None) -> list[Planned]
     if place.last_words:
         raise UserError(f"the checks could not be collected: {place.last_words}")
     return list(hearing.heard["local"].plan.values())
+
+
+def _passed(results: Sequence[Result], config: Config) -> set[str]:
+    """Return the places where nothing speaks against a launch."""
+    judged = verdict.apply_ignores(results, config.ignore, date.today(), whole=False)
+    bad = {each.place for each in judged if each.status is Status.BROKEN or verdict.refuses(each)}
+    return {each.place for each in judged} - bad
 
 
 def _request(config: Config, selection: Selection, *, plan_only: bool = False) -> dict[str, Any]:

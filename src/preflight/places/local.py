@@ -52,6 +52,7 @@ class Local:
     """
 
     names: Sequence[str] = ("local",)
+    engine = None
 
     def __init__(self, python: str = "") -> None:
         """Start the worker in the interpreter `python`, by default this one; raises UserError where that cannot be."""

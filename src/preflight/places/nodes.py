@@ -49,7 +49,8 @@ class Nodes:
 
     def __init__(self, engine: Engine, python: str = "") -> None:
         """Start the workers in the interpreter `python`, by default this one, by the same path on every node."""
-        self.engine, self.python = engine, python
+        self.engine: Engine = engine
+        self.python = python
         self.names = tuple(engine.nodes)
         self.gone: dict[str, Gone] = {}
         self._boot = (python or sys.executable, BOOT)

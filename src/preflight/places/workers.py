@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from preflight.places.engine import Gone
+from preflight.places.engine import Engine, Gone
 from preflight.worker.wire import Message
 
 TYPE_CHECKING = False
@@ -21,6 +21,10 @@ class Workers(Protocol):
     """
 
     python: str
+
+    @property
+    def engine(self) -> Engine | None:
+        """What started them, None where that was no engine of many nodes."""
 
     @property
     def names(self) -> Sequence[str]:
