@@ -15,6 +15,7 @@ from preflight.places.engine import Gone
 from preflight.places.workers import Workers
 
 LOCAL = "local"
+_SHORT = 300
 
 
 class Watcher(Protocol):
@@ -60,6 +61,9 @@ class Hearing:
     def __init__(self, watcher: Watcher | None = None) -> None:
         self.heard: dict[str, Heard] = {}
         self._watcher = watcher
+        self._last_checks: list[dict[str, Any]] = []
+        self._last_plan: dict[str, Planned] = {}
+        self._texts: dict[str, str] = {}
 
     def listen(self, workers: Workers, config: Config) -> None:
         """Hear the workers to their end."""
@@ -88,13 +92,25 @@ class Hearing:
                     if tell is not None:
                         tell.started(check, place)
             case "result":
-                result = Result.from_json(message["result"])
+                told = message["result"]
+                result = Result.from_json({key: self._kept(value) for key, value in told.items()})
                 heard.running.discard(result.check)
                 if result.check not in heard.results and tell is not None:
                     tell.ended(result)
                 heard.results[result.check] = result
             case "facts":
                 heard.facts.update(message["facts"])
+
+    def _plan(self, checks: list[dict[str, Any]]) -> dict[str, Planned]:
+        """Return a plan as it is read; the same object where the last one said the same, as most nodes' do."""
+        if checks != self._last_checks:
+            self._last_checks = checks
+            self._last_plan = {each["id"]: Planned.from_json(each) for each in checks}
+        return self._last_plan
+
+    def _kept(self, value: object) -> object:
+        """Return the text that was there before, where an equal one was: nodes say the same titles and paths."""
+        return self._texts.setdefault(value, value) if type(value) is str and len(value) < _SHORT else value
 
     def results(self, gone: Mapping[str, Gone], *, interrupted: bool = False) -> list[Result]:
         """Return a result for each check that was planned at a place, and those that tell of places themselves."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,13 +27,18 @@ _TICK = 0.2
 _PARTING = 0.5
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Group:
-    """Nodes that one step serves, and when each said hello; `is_last` says that nobody is given another chance."""
+    """Nodes that one step serves.
+
+    `left` have not ended, and of them `unheard` have not said hello; `hello` are the seconds that the others needed for
+    it, in their order; `is_last` says that nobody here is given another chance.
+    """
 
     step: Step
-    nodes: frozenset[str]
     began: float
+    left: set[str]
+    unheard: set[str]
     is_last: bool = False
     is_asked: bool = False
     hello: dict[str, float] = field(default_factory=dict)
@@ -62,12 +67,18 @@ class Nodes:
         self._greeted: dict[str, float] = {}
         self._greetings: list[Step] = []
         self._past: list[Step] = []
+        self._groups: list[_Group] = []
+        self._group_of: dict[str, _Group] = {}
         self._began = time.monotonic()
-        self._groups = [self._start(self.names)]
+        self._start(self.names)
 
-    def _start(self, nodes: Sequence[str], *, is_last: bool = False) -> _Group:
-        step = self.engine.start([*self._boot, "worker", *self._own], nodes)
-        return _Group(step, frozenset(nodes), time.monotonic(), is_last)
+    def _start(self, nodes: Iterable[str], *, is_last: bool = False) -> None:
+        wanted = set(nodes)
+        names = [name for name in self.names if name in wanted]
+        step = self.engine.start([*self._boot, "worker", *self._own], names)
+        group = _Group(step, time.monotonic(), wanted, set(wanted), is_last)
+        self._groups.append(group)
+        self._group_of |= dict.fromkeys(names, group)
 
     def ask(self, request: Mapping[str, Any]) -> None:
         """Have this request sent to all that say hello."""
@@ -77,89 +88,94 @@ class Nodes:
         """Yield (node, message) as they come, and None at least every 0.2 s, until no node is waited for."""
         wanted = config.nodes or Wanted()
         patience = longest_deadline(config)
-        while self._open(self.names):
-            steps = [*(group.step for group in self._groups), *self._greetings]
+        looked = 0.0
+        while self._groups:
+            timeout = _TICK / (len(self._groups) + len(self._greetings))
             for group in list(self._groups):
-                for name, message in group.step.read(_TICK / len(steps)):
-                    if self._takes(group, name, message):
+                for name, message in group.step.read(timeout):
+                    if self._takes(name, message):
                         yield name, message
+                self._ask_or_leave(group)
             for step in self._greetings:
-                for name, _ in step.read(_TICK / len(steps)):
+                for name, _ in step.read(timeout):
                     self._lives(name)
-            yield None
-            for group in list(self._groups):
-                self._look_at(group, wanted)
-            self._look_for_silence(wanted, patience)
-            self._look_at_clock(wanted)
+            # All below costs as much as there are nodes, however little was heard.
+            if time.monotonic() > looked + _TICK:
+                looked = time.monotonic()
+                yield None
+                for group in list(self._groups):
+                    self._look_at(group, wanted)
+                self._look_for_silence(wanted, patience)
+                self._look_at_clock(wanted)
 
-    def _open(self, names: Sequence[str] | frozenset[str]) -> list[str]:
-        return [name for name in names if name not in self._ended and name not in self.gone]
+    def _ask_or_leave(self, group: _Group) -> None:
+        if not group.left:
+            self._leave(group)
+        elif not group.is_asked and not group.unheard:
+            group.is_asked = True
+            group.step.write(self._request)
 
     def _lose(self, name: str, presence: Presence, reason: str) -> None:
         if name not in self._ended:
             self.gone.setdefault(name, Gone(presence, reason))
+            self._close(name)
 
-    def _takes(self, group: _Group, name: str, message: Message) -> bool:
+    def _close(self, name: str) -> None:
+        self._group_of[name].left.discard(name)
+        self._group_of[name].unheard.discard(name)
+
+    def _takes(self, name: str, message: Message) -> bool:
         """Note what a message says of its node; tell whether it is for the run to hear."""
-        if name not in group.nodes or name in self._ended:
+        group = self._group_of.get(name)
+        if group is None or name in self._ended:
             return False
         self._heard[name] = time.monotonic()
         self._greeted.pop(name, None)
-        self.gone.pop(name, None)
+        if self.gone.pop(name, None):
+            group.left.add(name)
         match message["kind"]:
             case "hello":
                 group.hello.setdefault(name, time.monotonic() - group.began)
+                group.unheard.discard(name)
                 return False
             case "end":
                 if trouble := message.get("reason") or internal(message["exit_code"]):
                     self._lose(name, Presence.ANSWERED, trouble)
                 self._ended.add(name)
+                self._close(name)
                 return False
             case "planned":
                 self._planned.add(name)
         return True
 
     def _look_at(self, group: _Group, wanted: Wanted) -> None:
-        """Learn what the engine tells of a group, ask it where it is ready, and leave it where it has ended."""
-        step = group.step
+        """Learn what the engine tells of a group; part with those of it that take too long to begin."""
+        step, waited = group.step, time.monotonic() - group.began
         for name, gone in step.gone.items():
-            if name in group.nodes:
+            if name in group.left:
                 self._lose(name, gone.presence if name in group.hello else Presence.ABSENT, gone.reason)
-        left = self._open(group.nodes)
         if step.over is not None:
-            for name in left:
+            for name in list(group.left):
                 self._lose(name, *step.over)
         elif step.ended:
-            self._end(group, left)
-            return
-        elif not group.is_asked:
-            self._ask_or_part(group, left, wanted)
-        if not self._open(group.nodes):
-            self._leave(group)
-
-    def _ask_or_part(self, group: _Group, left: Sequence[str], wanted: Wanted) -> None:
-        """Ask a group once all of it have said hello; part with those that take too long."""
-        waited = time.monotonic() - group.began
-        missing = [name for name in left if name not in group.hello]
-        if not missing:
-            group.is_asked = True
-            group.step.write(self._request)
+            self._end(group)
         elif waited > wanted.start:
-            for name in missing:
-                self._lose(name, Presence.ABSENT, f"nothing heard of it within {wanted.start:g} s" + _words(group.step))
-        elif group.hello and not group.is_last and waited > max(_GRACE, _TIMES * _half(group)):
+            for name in list(group.unheard):
+                self._lose(name, Presence.ABSENT, f"nothing heard of it within {wanted.start:g} s" + _words(step))
+        elif group.unheard and group.hello and not group.is_last and waited > max(_GRACE, _TIMES * _half(group)):
             self._leave(group)
-            self._groups.append(self._start([name for name in left if name in group.hello]))
-            self._groups.append(self._start(missing, is_last=True))
+            self._start([name for name in group.hello if name in group.left])
+            self._start(group.unheard, is_last=True)
 
-    def _end(self, group: _Group, left: Sequence[str]) -> None:
+    def _end(self, group: _Group) -> None:
         """Start those again whom the engine took down with another, once; the others are gone."""
-        self._leave(group)
-        came_through = any(gone.presence is Presence.ABSENT for gone in group.step.gone.values())
-        if left and came_through and not group.is_last:
-            self._groups.append(self._start(left, is_last=True))
+        if group in self._groups:
+            self._leave(group)
+        was_taken_down = any(gone.presence is Presence.ABSENT for gone in group.step.gone.values())
+        if group.left and was_taken_down and not group.is_last:
+            self._start(group.left, is_last=True)
             return
-        for name in left:
+        for name in list(group.left):
             if name in group.hello:
                 self._lose(name, Presence.LOST, "its worker ended without its last word" + _words(group.step))
             else:
@@ -173,18 +189,19 @@ class Nodes:
     def _look_for_silence(self, wanted: Wanted, patience: float) -> None:
         """Greet those that have been silent for too long, and give up those that were greeted long enough ago."""
         now = time.monotonic()
-        asked = [name for group in self._groups if group.is_asked for name in self._open(group.nodes)]
-        silent = {
-            name: now - since
-            for name in asked
-            if now > (since := self._heard[name]) + wanted.silence + (0 if name in self._planned else patience)
-        }
+        silent = [
+            name
+            for group in self._groups
+            if group.is_asked
+            for name in group.left
+            if now > self._heard[name] + wanted.silence + (0 if name in self._planned else patience)
+        ]
         if new := [name for name in silent if name not in self._greeted]:
             self._greeted |= dict.fromkeys(new, now)
             self._greetings.append(self.engine.start([*self._boot, "hello", *self._own], new))
-        for name, since in list(self._greeted.items()):
-            if now > since + _GREETING:
-                why = f"nothing heard of it for {silent.get(name, 0):.0f} s, nor does it answer a greeting"
+        for name in silent:
+            if now > self._greeted[name] + _GREETING:
+                why = f"nothing heard of it for {now - self._heard[name]:.0f} s, nor does it answer a greeting"
                 self._lose(name, Presence.LOST, why)
 
     def _lives(self, name: str) -> None:
@@ -197,8 +214,10 @@ class Nodes:
 
     def _look_at_clock(self, wanted: Wanted) -> None:
         if wanted.deadline is not None and time.monotonic() > self._began + wanted.deadline:
-            for name in self._open(self.names):
-                self._lose(name, Presence.LATE, f"it had not ended within the {wanted.deadline:g} s of nodes.deadline")
+            for group in self._groups:
+                for name in list(group.left):
+                    why = f"it had not ended within the {wanted.deadline:g} s of nodes.deadline"
+                    self._lose(name, Presence.LATE, why)
 
     def close(self) -> None:
         """Close every wire, by which workers end what they started, and hear for a moment how the engine takes it."""
@@ -206,12 +225,12 @@ class Nodes:
         for step in steps:
             step.leave()
         until = time.monotonic() + _PARTING
-        while time.monotonic() < until and (left := [step for step in steps if not step.ended]):
-            for step in left:
-                step.read(_PARTING / 20 / len(left))
+        while time.monotonic() < until and (open_ones := [step for step in steps if not step.ended]):
+            for step in open_ones:
+                step.read(_PARTING / 20 / len(open_ones))
         for group in self._groups:
             if group.step.over is not None:
-                for name in self._open(group.nodes):
+                for name in list(group.left):
                     self._lose(name, *group.step.over)
         for step in steps:
             step.stop()
@@ -220,7 +239,7 @@ class Nodes:
 
 def _half(group: _Group) -> float:
     """Return the seconds within which half of those that have said hello did so."""
-    return sorted(group.hello.values())[len(group.hello) // 2]
+    return list(group.hello.values())[len(group.hello) // 2]
 
 
 def _words(step: Step) -> str:
