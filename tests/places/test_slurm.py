@@ -91,7 +91,7 @@ def test_a_link_that_is_cut_loses_one_node(cluster: Any, launch: Launch, in_chec
         ("kill -KILL {daemon}", "Slurm cannot start its worker: Communication connection failure"),
         ("kill -STOP {daemon}", "nothing heard of it within 20 s"),
         ("ip -n preflight-{port} link set n3 down", "Slurm cannot start its worker: Communication connection failure"),
-        ("kill -KILL {daemon}; until sinfo -hN | grep -q 'n3 .*\\*'; do sleep 0.2; done", "does not respond"),
+        ("kill -KILL {daemon}; until sinfo -hNo '%N %T' | grep -q 'n3 .*\\*'; do sleep 0.2; done", "does not respond"),
     ],
 )
 def test_a_node_that_never_starts_takes_nobody_with_it(cluster: Any, launch: Launch, fault: str, words: str) -> None:
@@ -153,7 +153,7 @@ def test_an_interruption_ends_within_two_seconds(cluster: Any, launch: Launch, i
         in_check(node)
         workers.append(cluster.worker(node))
     began = time.monotonic()
-    subprocess.run(["pkill", "-INT", "-f", f"preflight run .*{run.output}"], check=True)
+    subprocess.run(["pkill", "-INT", "-f", f"^{sys.executable} -m preflight run .*{run.output}"], check=True)
     run.wait()
     assert time.monotonic() - began < 2.5
     assert run.code == 130
@@ -183,15 +183,14 @@ def test_batch_jobs_of_every_kind(cluster: Any, launch: Launch, tmp_path: Path, 
     once = 'if [ -z "$SLURM_RESTART_COUNT" ]; then scontrol requeue $SLURM_JOB_ID; sleep 60; fi\n'
     script = f"#!/bin/sh\n{once if options == '--requeue' else ''}{preflight} >out-$SLURM_JOB_ID\necho $? >>codes\n"
     (tmp_path / "job.sh").write_text(script)
-    if options == "--oversubscribe":
-        beside = cluster.start(["srun", "--nodes=4", "--oversubscribe", "sleep", "20"])
+    beside = cluster.start(["srun", "--nodes=4", options, "sleep", "15"] if "over" in options else ["true"])
     cluster.login("sbatch", "--nodes=4", options, f"--chdir={tmp_path}", "--output=log-%j", str(tmp_path / "job.sh"))
     wanted = ["0", "0"] if "array" in options else ["0"]
     codes = tmp_path / "codes"
     until = time.monotonic() + 100
     while not (codes.exists() and codes.read_text().split() == wanted):
         assert time.monotonic() < until, [each.read_text() for each in tmp_path.glob("[ol]*-*")]
-        time.sleep(0.1)
-    if options == "--oversubscribe":
-        beside.kill()
-        beside.wait()
+        if options == "--requeue":  # else it would wait for two minutes
+            cluster.login("sh", "-c", "scontrol update jobid=$(squeue -ho %i --states=PENDING) starttime=now")
+        time.sleep(0.3)
+    beside.communicate(timeout=30)

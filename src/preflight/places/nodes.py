@@ -130,8 +130,7 @@ class Nodes:
         if group is None or name in self._ended:
             return False
         self._heard[name] = time.monotonic()
-        self._greeted.pop(name, None)
-        if self.gone.pop(name, None):
+        if self._greeted.pop(name, None) is not None and self.gone.pop(name, None) is not None:
             group.left.add(name)
         match message["kind"]:
             case "hello":
