@@ -20,8 +20,8 @@ _OWN = frozenset({"SLURMD_NODENAME", "CUDA_VISIBLE_DEVICES", "TMPDIR"})
 _SIZES = frozenset({"ram", "shm", "stack"})
 # The share of a limit by which nodes of one kind differ anyway: what the firmware and the kernel keep for themselves.
 _NEAR = 0.95
-# Seconds. Clocks that are nearer disturb nothing: Kerberos allows minutes, make and caches of compiled files a second.
-_APART = 2.0
+# Seconds. What a node says takes its time to come, on a busy one more than a second; Kerberos allows for minutes.
+_APART = 5.0
 
 
 @dataclass(frozen=True, slots=True)

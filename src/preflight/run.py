@@ -5,38 +5,24 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
-from typing import Any, Protocol
+from typing import Any
 
-from preflight import verdict
+from preflight import drift, verdict
 from preflight.config import Config
 from preflight.errors import UserError
-from preflight.isolation.endings import unanswered
-from preflight.model import Planned, Report, Result, Status
+from preflight.hearing import Hearing, Watcher
+from preflight.model import Planned, Presence, Report, Result, Status
+from preflight.places.engine import Engine
 from preflight.places.local import Local
+from preflight.places.workers import Workers
 from preflight.worker.request import Selection
 
-
-class Watcher(Protocol):
-    """Who looks on while a run goes."""
-
-    def planned(self, ids: Sequence[str]) -> None:
-        """These checks will run, besides those named before."""
-
-    def started(self, check: str) -> None:
-        """This check runs now."""
-
-    def ended(self, result: Result) -> None:
-        """This is its result."""
-
-    def tick(self) -> None:
-        """A fifth of a second has passed."""
-
-    def close(self) -> None:
-        """There will be no more."""
+# What all nodes do together, once each has passed by itself: called with their engine and the names of those that did.
+Together = Callable[[Engine, Sequence[str]], Sequence[Result]]
 
 
 def run(  # noqa: PLR0913 - all but the config by name
@@ -46,19 +32,22 @@ def run(  # noqa: PLR0913 - all but the config by name
     strict: bool = False,
     facts: Mapping[str, Any] | None = None,
     watcher: Watcher | None = None,
-    place: Local | None = None,
+    place: Workers | None = None,
+    together: Together | None = None,
 ) -> Report:
     """Run the checks that `config` asks for and return all that is known of them.
 
-    `facts` are those of GPUs (`Gpus.to_json`) to be judged in place of this machine's. `place` is a worker that was
-    started before the config was known; it is put away where the config wants another interpreter. Ctrl-C and SIGTERM
-    end the run within two seconds: the Report then holds what was known and is `interrupted`. Raises UserError where
-    the run cannot begin.
+    `facts` are those of GPUs (`Gpus.to_json`) to be judged in place of this machine's. `place` is a worker, or those
+    of many nodes, that was started before the config was known; it is put away where the config wants another
+    interpreter. `together` is called on the nodes that passed, where the run has nodes. Ctrl-C and SIGTERM end the run
+    within two seconds: the Report then holds what was known and is `interrupted`. Raises UserError where the run cannot
+    begin.
     """
     selection = selection or Selection()
     began, started = time.time(), datetime.now(UTC)
-    hearing = _Hearing(watcher)
+    hearing = Hearing(watcher)
     interrupted = False
+    joint: Sequence[Result] = ()
     with _interruptible():
         request = {**_request(config, selection), "facts": facts}
         if place is not None and place.python != config.python:
@@ -68,20 +57,34 @@ def run(  # noqa: PLR0913 - all but the config by name
         try:
             try:
                 place.ask(request)
-                hearing.listen(place, _patience(config))
+                hearing.listen(place, config)
             finally:
                 place.close()
+            if together is not None and place.engine is not None:
+                passed = _passed(hearing.results(place.gone), config)
+                joint = together(place.engine, [name for name in hearing.heard if name in passed])
         except KeyboardInterrupt:
-            interrupted = True
             place.close()
+            # A scheduler that ends the job sends a signal as well, and says why to those who listen.
+            ended = {gone.presence for gone in place.gone.values()}
+            interrupted = not ended & {Presence.CANCELLED, Presence.LATE}
         if watcher is not None:
             watcher.close()
-    results = hearing.results_at_end(place.last_words, interrupted)
+    gone = place.gone
+    places = () if place.engine is None else tuple(hearing.places(gone, began))
+    alike = [] if interrupted or not selection.names(drift.CHECK) else drift.are_alike(places)
+    results = [*hearing.results(gone, interrupted=interrupted), *alike, *joint]
     ordered = [_relative(_located(result, config), began) for result in results]
     judged = verdict.apply_ignores(ordered, config.ignore, date.today(), selection.whole and not interrupted)
     return Report(
         results=tuple(judged),
-        facts={**hearing.facts, "config_digest": config.digest, "drafted": config.drafted},
+        facts={
+            **hearing.facts(gone),
+            **({"on": place.engine.kind} if place.engine else {}),
+            "config_digest": config.digest,
+            "drafted": config.drafted,
+        },
+        places=places,
         config=config.source,
         started=started.isoformat(timespec="seconds"),
         seconds=round(time.time() - began, 3),
@@ -95,71 +98,24 @@ def plan(config: Config, *, selection: Selection | None = None) -> list[Planned]
 
     Raises UserError where the worker that collects them dies.
     """
-    hearing = _Hearing(None)
+    hearing = Hearing(None)
     request = _request(config, selection or Selection(), plan_only=True)
     place = Local(config.python)
     try:
         place.ask(request)
-        hearing.listen(place, _patience(config))
+        hearing.listen(place, config)
     finally:
         place.close()
     if place.last_words:
         raise UserError(f"the checks could not be collected: {place.last_words}")
-    return list(hearing.plan.values())
+    return list(hearing.heard["local"].plan.values())
 
 
-class _Hearing:
-    """What has been heard from a worker."""
-
-    def __init__(self, watcher: Watcher | None) -> None:
-        self.plan: dict[str, Planned] = {}
-        self.results: dict[str, Result] = {}
-        self.running: dict[str, float] = {}
-        self.facts: dict[str, Any] = {}
-        self._watcher = watcher
-
-    def listen(self, place: Local, patience: float) -> None:
-        """Hear the worker to its end."""
-        for message in place.messages(patience):
-            if message is not None:
-                self._hear(message)
-            elif self._watcher is not None:
-                self._watcher.tick()
-
-    def _hear(self, message: Mapping[str, Any]) -> None:
-        tell = self._watcher
-        match message["kind"]:
-            case "planned":
-                new = [Planned.from_json(each) for each in message["checks"]]
-                self.plan.update({planned.id: planned for planned in new})
-                if tell is not None:
-                    tell.planned([planned.id for planned in new])
-            case "started":
-                self.running[message["check"]] = time.time()
-                if tell is not None:
-                    tell.started(message["check"])
-            case "result":
-                result = Result.from_json(message["result"])
-                self.results[result.check] = result
-                self.running.pop(result.check, None)
-                if tell is not None:
-                    tell.ended(result)
-            case "facts":
-                self.facts.update(message["facts"])
-
-    def results_at_end(self, last_words: str, interrupted: bool) -> list[Result]:
-        """Return a result for each check that was planned, and one for a worker that died."""
-        results = [self.results.pop(name) for name in self.plan if name in self.results] + [*self.results.values()]
-        if interrupted:
-            return results
-        answered = {result.check for result in results}
-        reason = last_words or "the worker ended without an answer from it"
-        left = [planned for planned in self.plan.values() if planned.id not in answered]
-        results += [unanswered(planned, Status.BROKEN, reason, Local.name) for planned in left]
-        if last_words:
-            worker = Planned(id="worker.answers", title="The worker answers until all checks have run")
-            results.append(unanswered(worker, Status.BROKEN, last_words, Local.name))
-        return results
+def _passed(results: Sequence[Result], config: Config) -> set[str]:
+    """Return the places where nothing speaks against a launch."""
+    judged = verdict.apply_ignores(results, config.ignore, date.today(), whole=False)
+    bad = {each.place for each in judged if each.status is Status.BROKEN or verdict.refuses(each)}
+    return {each.place for each in judged} - bad
 
 
 def _request(config: Config, selection: Selection, *, plan_only: bool = False) -> dict[str, Any]:
@@ -177,11 +133,6 @@ def _request(config: Config, selection: Selection, *, plan_only: bool = False) -
         "imports": {} if plan_only else config.import_seconds,
         **{name: list(value) if isinstance(value, tuple) else value for name, value in wanted.items()},
     }
-
-
-def _patience(config: Config) -> float:
-    entries = (config.imports, config.data, config.paths)
-    return max([config.deadline, *(entry.deadline or 0 for group in entries for entry in group)])
 
 
 def _located(result: Result, config: Config) -> Result:

@@ -3,6 +3,7 @@
 import io
 import os
 import pty
+from dataclasses import replace
 
 import pytest
 
@@ -114,3 +115,25 @@ def test_a_thousand_failures_of_one_function_do_not_flood(clock: Clock) -> None:
     for _ in range(1_000):
         progress.ended(FAILED)
     assert screen.getvalue().count("FAILED") == 3
+
+
+def test_nodes_are_named_where_a_check_is_slow(clock: Clock) -> None:
+    """The line says where a check still runs, as long as those are few."""
+    screen = Screen()
+    progress = Progress(screen, clock)
+    for number in range(1, 21):
+        progress.planned(["data.is-there[a]", "gpu.works"], f"n{number}")
+        progress.started("data.is-there[a]", f"n{number}")
+    clock.now = 5
+    progress.tick()
+    for number in range(4, 21):
+        progress.ended(replace(FAILED, status=Status.PASSED, findings=(), place=f"n{number}"))
+    progress.tick()
+    progress.ended(replace(FAILED, place="n1"))
+    progress.tick()
+    assert screen.getvalue().split(ERASE)[1:] == [
+        "0/40  still running: data.is-there[a] at 20 nodes 5 s",
+        "17/40  still running: data.is-there[a] at n[1-3] 5 s",
+        "FAILED data.is-there[a] at n1  a\\nb is not there\n",
+        "18/40  still running: data.is-there[a] at n[2-3] 5 s",
+    ]

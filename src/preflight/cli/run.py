@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from preflight.config import Config
     from preflight.model import Report
+    from preflight.places.workers import Workers
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,6 +26,9 @@ def parser() -> argparse.ArgumentParser:
         "--facts", metavar="FILE", type=Path, help="judge the GPUs that `preflight facts capture` wrote, not those here"
     )
     parser.add_argument("--strict", action="store_true", help="let warnings count")
+    parser.add_argument(
+        "--on", metavar="PLACE", default="", help="run on every node of `slurm`: of this job, or of one made for it"
+    )
     options.add_views(parser)
     return parser
 
@@ -35,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     views = options.views_of(arguments)
     facts = load(arguments.facts) if arguments.facts else None
     # The worker comes to life while the config is read, which takes about as long.
-    place = Local()
+    place: Workers | None = None if arguments.on else Local()
     try:
         from preflight import run
         from preflight.records.memory import remember
@@ -43,12 +47,17 @@ def main(argv: Sequence[str]) -> int:
         from preflight.verdict import decide
 
         settings = options.settings_of(arguments)
+        if arguments.on:
+            from preflight.places.naming import workers
+
+            place = workers(arguments.on, settings, argv)
         selection = options.selection_of(arguments)
         report = run.run(
             settings, selection=selection, strict=arguments.strict, facts=facts, watcher=Progress(), place=place
         )
     finally:
-        place.close()
+        if place is not None:
+            place.close()
     _refuse_idle_names(report, selection.only, settings)
     report = remember(report, settings, whole=selection.whole and facts is None)
     verdict = decide(report)

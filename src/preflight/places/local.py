@@ -9,15 +9,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from preflight.errors import UserError
+from preflight.places.engine import Gone
 from preflight.system.kernel import adopt_orphans, children_of, kill_group, process_state
-from preflight.worker import wire
 from preflight.worker.stage import BOOT
+from preflight.worker.wire import Message, Reader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the worker is to be started before what these bring is loaded
+    from preflight.config import Config
 
 # What preflight needs at the place; where the job's interpreter is another one, these are lent to it and nothing else
 # is.
@@ -46,7 +51,8 @@ class Local:
     says how it ended where it did not end well.
     """
 
-    name = "local"
+    names: Sequence[str] = ("local",)
+    engine = None
 
     def __init__(self, python: str = "") -> None:
         """Start the worker in the interpreter `python`, by default this one; raises UserError where that cannot be."""
@@ -57,10 +63,10 @@ class Local:
         self._strangers = set(children_of(os.getpid()))
         self.last_words = ""
         self._closed = False
-        self._lent = _lend(_LENT if python and not _is_this(python) else _LENT[:1])
+        self._lent = lent_to(python)
         try:
             self._process = subprocess.Popen(
-                [python or sys.executable, BOOT, "worker", self._lent],
+                [python or sys.executable, BOOT, "worker", self._lent, "local"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -79,9 +85,17 @@ class Local:
             self._process.stdin.write(json.dumps({**request, "lent": self._lent}).encode() + b"\n")
             self._process.stdin.flush()
 
-    def messages(self, patience: float) -> Iterator[dict[str, Any] | None]:
-        """Yield what the worker says, and None at least every 0.2 s; `patience` is the longest silence in seconds."""
-        reader = wire.Reader()
+    @property
+    def gone(self) -> Mapping[str, Gone]:
+        """What became of the worker, where it did not end well."""
+        from preflight.model import Presence
+
+        return {"local": Gone(Presence.LOST, self.last_words)} if self.last_words else {}
+
+    def messages(self, config: Config) -> Iterator[tuple[str, Message] | None]:
+        """Yield what the worker says, and None at least every 0.2 s; it may be silent as long as a check may last."""
+        patience = longest_deadline(config) + _SILENCE
+        reader = Reader()
         errors = b""
         stdout, stderr = self._process.stdout, self._process.stderr
         assert stdout is not None
@@ -101,16 +115,16 @@ class Local:
                         errors = (errors + data)[-8000:]
                     else:
                         heard = time.monotonic()
-                        for message in reader.feed(data):
+                        for name, message in reader.feed(data):
                             if message["kind"] == "end":
-                                self.last_words = _internal(message["exit_code"], errors)
+                                self.last_words = internal(message["exit_code"], errors)
                                 return
-                            yield message
+                            yield name, message
                 yield None
                 if ended and not ready:
                     self.last_words = _last_words(self._process.returncode, errors)
                     return
-                if time.monotonic() > heard + patience + _SILENCE:
+                if time.monotonic() > heard + patience:
                     self.last_words = f"the worker has been silent for {time.monotonic() - heard:.0f} s"
                     return
 
@@ -143,7 +157,13 @@ class Local:
         return [pid for pid in found if process_state(pid) != "D"]
 
 
-def _internal(code: int, errors: bytes) -> str:
+def longest_deadline(config: Config) -> float:
+    """Return how many seconds a single check may take."""
+    entries = (config.imports, config.data, config.paths)
+    return max([config.deadline, *(entry.deadline or 0 for group in entries for entry in group)])
+
+
+def internal(code: int, errors: bytes = b"") -> str:
     """Return what to say of pytest's own exit code: most are told by the results."""
     if code not in _OUR_MISTAKES:
         return ""
@@ -176,10 +196,11 @@ def _ask_version(python: str) -> None:
         raise UserError(message, where="preflight.python")
 
 
-def _lend(names: Iterable[str]) -> str:
-    """Return where these modules lie, as `name=folder` lines."""
+def lent_to(python: str) -> str:
+    """Return where the modules lie that the interpreter `python` is lent, as `name=folder` lines."""
     from importlib.util import find_spec
 
+    names = _LENT if python and not _is_this(python) else _LENT[:1]
     specs = {name: find_spec(name) for name in names}
     return "\n".join(
         f"{name}={Path(spec.origin).parents[_depth(spec)]}" for name, spec in specs.items() if spec and spec.origin

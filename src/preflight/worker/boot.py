@@ -1,8 +1,11 @@
 """Where the worker and the stage begin: run by its path in the job's interpreter, it has imported nothing yet.
 
-    python boot.py worker LENT                                         becomes a worker python boot.py stage LENT ROOT
-    TRACE ANSWERS ORDERS NAME=SECONDS … imports the modules, tells how each went, then serves python boot.py check
-    LENT ROOT TRACE ANSWERS FILE NAME=SECONDS …   the same for the one check that the order in FILE names
+    python boot.py worker LENT PLACE                        becomes the worker of a place
+    python boot.py hello LENT PLACE                         says that the place answers, and no more
+    python boot.py stage LENT ROOT TRACE ANSWERS ORDERS NAME=SECONDS …
+                                                            imports the modules, tells how each went, then serves
+    python boot.py check LENT ROOT TRACE ANSWERS FILE NAME=SECONDS …
+                                                            the same for the one check that the order in FILE names
 
 What an import meets must be what the job meets: a process in which no module of preflight's, and no module of the
 standard library that the interpreter does not load by itself, is there before. So this file uses built-in modules
@@ -153,14 +156,17 @@ def main() -> None:
     gc.disable()
     # What a module prints is there even if the module kills the process.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    if kind == "worker":
+    if kind in ("worker", "hello"):
         del sys.path[: not sys.flags.safe_path]
         as_the_job = list(sys.path)
         put_tools_first("")
         lend(lent)
-        from preflight.worker.process import work
+        from preflight.worker import process
 
-        work(as_the_job)
+        if kind == "hello":
+            process.greet(*rest)
+        else:
+            process.work(as_the_job, *rest)
         return
     root, trace, answers, orders, *names = rest
     if not sys.flags.safe_path:

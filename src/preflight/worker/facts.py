@@ -7,6 +7,7 @@ import platform
 import resource
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -37,6 +38,7 @@ def host(config: Config) -> Mapping[str, Any]:
         "limits": _limits(),
         "variables": variables,
         "mounts": _mounts(config),
+        "clock": time.time(),
     }
 
 

@@ -23,11 +23,12 @@ from preflight.isolation.endings import unanswered
 from preflight.model import Planned, Status
 from preflight.system.kernel import children_of, process_state
 from preflight.words import ALL_IMPORTS
-from preflight.worker import facts, wire
+from preflight.worker import facts
 from preflight.worker.collect import Context, awaited, chosen, planned_file
 from preflight.worker.request import Request
-from preflight.worker.session import Session, Voice
+from preflight.worker.session import Session
 from preflight.worker.stage import Stage
+from preflight.worker.wire import Reader, Voice
 
 # Checks mostly wait; those that a dead mount holds must not keep the others from starting.
 _SLOTS = 32
@@ -50,7 +51,7 @@ class Front(Session):
         self.remote: dict[str, Planned] = {}
         self._serving = False
         self._unheard: list[Path] = []
-        self._reader = wire.Reader()
+        self._reader = Reader()
         if stage is not None:
             context.imported = stage.imported
 
@@ -144,7 +145,7 @@ class Front(Session):
         data = stage.read()
         if stage.pid != pid:
             self._order_stage()
-        for message in self._reader.feed(data):
+        for _, message in self._reader.feed(data):
             match message["kind"]:
                 case "planned":
                     new = {each["id"]: Planned.from_json(each) for each in message["checks"]}

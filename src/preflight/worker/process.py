@@ -16,6 +16,7 @@ from preflight.system.kernel import adopt_orphans
 from preflight.system.modules import Imported, Outcome
 from preflight.worker.request import Request
 from preflight.worker.stage import Stage
+from preflight.worker.wire import Voice
 
 if TYPE_CHECKING:
     from preflight.config import Config
@@ -25,17 +26,33 @@ if TYPE_CHECKING:
 Attempt = Callable[[str, float], Mapping[str, Any]]
 
 
-def work(path: Sequence[str]) -> None:
-    """Be a worker: a request on standard input, answers on standard output; `path` is the job's `sys.path`."""
-    wire = os.dup(1)
+def own_name(word: str) -> str:
+    """Return the name of this place: `$NAME` stands for what that variable says here."""
+    return os.environ.get(word[1:], word) if word.startswith("$") else word
+
+
+def greet(name: str) -> None:
+    """Say that this place answers."""
+    Voice(1, own_name(name)).say(kind="hello", pid=os.getpid())
+
+
+def work(path: Sequence[str], name: str) -> None:
+    """Be the worker of a place: a request on standard input, answers on standard output; `path` is the job's."""
+    voice = Voice(os.dup(1), own_name(name))
     os.dup2(2, 1)
     adopt_orphans()
+    if name != "local":
+        voice.say(kind="hello", pid=os.getpid())
     line = sys.stdin.buffer.readline()
     if not line:
         os._exit(0)  # the command has changed its mind
-    request = Request(**json.loads(line))
+    request = Request(**{**json.loads(line), "place": own_name(name)})
     os.environ["PREFLIGHT_WORKER"] = str(os.getpid())
-    os.chdir(request.root)
+    try:
+        os.chdir(request.root)
+    except OSError as problem:
+        voice.say(kind="end", exit_code=1, reason=f"root {request.root} cannot be entered there: {problem.strerror}")
+        return
     with tempfile.TemporaryDirectory(prefix="preflight-", ignore_cleanup_errors=True) as scratch:
         root = Path(request.root)
         stage = Stage(request.imports, root, request.deadline, lent=request.lent) if request.imports else None
@@ -43,9 +60,8 @@ def work(path: Sequence[str]) -> None:
         from preflight import discovery
         from preflight.worker.collect import Context
         from preflight.worker.front import Front
-        from preflight.worker.session import Voice, host
+        from preflight.worker.session import host
 
-        voice = Voice(wire)
         config = _config(request)
         builtin = discovery.builtin()
         context = Context(config, Path(scratch), request.place, gpus=_gpus(request), trusted=builtin, shielded=builtin)
@@ -73,7 +89,7 @@ def serve(  # noqa: PLR0913, PLR0917 - all that `boot` knows
     from preflight import discovery
     from preflight.worker.collect import Context
     from preflight.worker.served import Served
-    from preflight.worker.session import Voice, host
+    from preflight.worker.session import host
 
     told = json.loads(order)
     request = Request(**told["request"])

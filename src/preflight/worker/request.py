@@ -38,6 +38,10 @@ class Selection:
     keyword: str = ""
     at: tuple[str, ...] = ()
 
+    def names(self, check: str) -> bool:
+        """Tell whether a check that is no pytest item takes part: only its id can choose it."""
+        return self.whole or (any(is_named(check, name) for name in self.only) and not self.tags and not self.keyword)
+
     @property
     def whole(self) -> bool:
         """True where nothing is left out."""

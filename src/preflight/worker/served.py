@@ -21,8 +21,9 @@ from preflight.system.modules import Outcome
 from preflight.words import ALL_IMPORTS
 from preflight.worker.collect import PLANNED, Context
 from preflight.worker.request import Request
-from preflight.worker.session import Session, Voice
+from preflight.worker.session import Session
 from preflight.worker.stage import BOOT, fork_hazard
+from preflight.worker.wire import Voice
 
 
 class Served(Session):

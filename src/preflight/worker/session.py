@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +16,7 @@ from preflight.isolation.child import Work
 from preflight.isolation.children import Children
 from preflight.isolation.endings import result_of, unanswered
 from preflight.model import Planned, Result, Status
-from preflight.worker import fixtures, wire
+from preflight.worker import fixtures
 from preflight.worker.answer import AnswerPlugin
 from preflight.worker.collect import (
     PLANNED,
@@ -32,8 +30,8 @@ from preflight.worker.collect import (
     unique,
 )
 from preflight.worker.request import Request, may_name
+from preflight.worker.wire import Voice
 
-_BEAT = 2.0
 # The host's pytest settings, conftest files and plugins cannot reach a session that is started with these, and with
 # PYTEST_DISABLE_PLUGIN_AUTOLOAD.
 _ARGUMENTS = ("-c", os.devnull, "--noconftest", "--capture=no", "-p", "no:cacheprovider")
@@ -48,31 +46,6 @@ _UNWANTED = (
     "legacypath",
     "debugging",
 )
-
-
-class Voice:
-    """Numbers messages and writes them to the wire."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._sequence = 0
-        self._last = 0.0
-
-    def say(self, **message: Any) -> None:
-        """Write one message."""
-        self._sequence += 1
-        self._last = time.monotonic()
-        self.pass_on(b"".join(wire.frames(message, self._sequence)))
-
-    def pass_on(self, data: bytes) -> None:
-        """Write bytes as they are."""
-        while data:
-            data = data[os.write(self._fd, data) :]
-
-    def beat(self) -> None:
-        """Say that the worker lives, where it has been silent for a while."""
-        if time.monotonic() > self._last + _BEAT:
-            self.say(kind="beat")
 
 
 class Session:

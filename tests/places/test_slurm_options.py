@@ -3,7 +3,7 @@
 import pytest
 
 from preflight import config
-from preflight.launch.slurm import as_written
+from preflight.places.slurm_options import as_written
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,220 @@
+"""What is heard from the workers of a run, and what it comes to: results, facts, places."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from preflight.config import Config
+from preflight.isolation.endings import unanswered
+from preflight.model import Place, Planned, Presence, Result, Status
+from preflight.phrases import in_a_row
+from preflight.places.engine import Gone
+from preflight.places.workers import Workers
+
+LOCAL = "local"
+_SHORT = 300
+
+
+class Watcher(Protocol):
+    """Who looks on while a run goes; where the run has one place, `place` is `local`."""
+
+    def planned(self, ids: Sequence[str], place: str) -> None:
+        """These checks will run there, besides those named before."""
+
+    def started(self, check: str, place: str) -> None:
+        """This check runs now."""
+
+    def ended(self, result: Result) -> None:
+        """This is its result."""
+
+    def tick(self) -> None:
+        """A fifth of a second has passed."""
+
+    def close(self) -> None:
+        """There will be no more."""
+
+
+class Heard:
+    """What one place has said."""
+
+    __slots__ = ("facts", "last", "plan", "results", "running")
+
+    def __init__(self) -> None:
+        self.plan: dict[str, Planned] = {}
+        self.results: dict[str, Result] = {}
+        self.running: set[str] = set()
+        self.facts: dict[str, Any] = {}
+        self.last = 0.0
+
+    @property
+    def checks(self) -> set[str]:
+        """The ids of the checks that the place knows of."""
+        return {*self.plan, *self.results, *self.running}
+
+
+class Hearing:
+    """What has been heard from the workers. Each message costs the same however many there were; twice is as once."""
+
+    def __init__(self, watcher: Watcher | None = None) -> None:
+        self.heard: dict[str, Heard] = {}
+        self._watcher = watcher
+        self._last_checks: list[dict[str, Any]] = []
+        self._last_plan: dict[str, Planned] = {}
+        self._texts: dict[str, str] = {}
+
+    def listen(self, workers: Workers, config: Config) -> None:
+        """Hear the workers to their end."""
+        self.heard |= {name: Heard() for name in workers.names if name not in self.heard}
+        for said in workers.messages(config):
+            if said is not None:
+                self._hear(*said)
+            elif self._watcher is not None:
+                self._watcher.tick()
+
+    def _hear(self, place: str, message: Mapping[str, Any]) -> None:
+        heard, tell = self.heard.setdefault(place, Heard()), self._watcher
+        heard.last = time.time()
+        match message["kind"]:
+            case "planned":
+                new = {
+                    each["id"]: Planned.from_json(each) for each in message["checks"] if each["id"] not in heard.plan
+                }
+                heard.plan |= new
+                if tell is not None:
+                    tell.planned(list(new), place)
+            case "started":
+                check = message["check"]
+                if check not in heard.results:
+                    heard.running.add(check)
+                    if tell is not None:
+                        tell.started(check, place)
+            case "result":
+                told = message["result"]
+                result = Result.from_json({key: self._kept(value) for key, value in told.items()})
+                heard.running.discard(result.check)
+                if result.check not in heard.results and tell is not None:
+                    tell.ended(result)
+                heard.results[result.check] = result
+            case "facts":
+                facts = message["facts"]
+                if (clock := facts.pop("clock", None)) is not None and place != LOCAL:
+                    facts["clock"] = round(clock - heard.last, 1)
+                heard.facts.update(facts)
+
+    def _plan(self, checks: list[dict[str, Any]]) -> dict[str, Planned]:
+        """Return a plan as it is read; the same object where the last one said the same, as most nodes' do."""
+        if checks != self._last_checks:
+            self._last_checks = checks
+            self._last_plan = {each["id"]: Planned.from_json(each) for each in checks}
+        return self._last_plan
+
+    def _kept(self, value: object) -> object:
+        """Return the text that was there before, where an equal one was: nodes say the same titles and paths."""
+        return self._texts.setdefault(value, value) if type(value) is str and len(value) < _SHORT else value
+
+    def results(self, gone: Mapping[str, Gone], *, interrupted: bool = False) -> list[Result]:
+        """Return a result for each check that was planned at a place, and those that tell of places themselves."""
+        results = [each for name in self.heard for each in self._at(name, gone.get(name), interrupted)]
+        return results if interrupted else [*results, *self._disagreement()]
+
+    def _at(self, place: str, gone: Gone | None, interrupted: bool) -> list[Result]:
+        heard = self.heard[place]
+        results = [heard.results[name] for name in heard.plan if name in heard.results]
+        results += [result for name, result in heard.results.items() if name not in heard.plan]
+        if interrupted:
+            return results
+        reason = gone.reason if gone else "the worker ended without an answer from it"
+        left = [planned for name, planned in heard.plan.items() if name not in heard.results]
+        results += [unanswered(planned, Status.BROKEN, reason, place) for planned in left]
+        if gone:
+            doing = f"; last heard in {in_a_row(sorted(heard.running))}" if heard.running and place != LOCAL else ""
+            results.append(unanswered(_answers(place), Status.BROKEN, gone.reason + doing, place))
+        return results
+
+    def facts(self, gone: Mapping[str, Gone]) -> dict[str, Any]:
+        """Return what the places that have answered share of the facts gathered there."""
+        told = {name: heard.facts for name, heard in self.heard.items() if heard.facts}
+        return shared([facts for name, facts in told.items() if name not in gone] or list(told.values()))
+
+    def places(self, gone: Mapping[str, Gone], began: float) -> list[Place]:
+        """Return what became of each place; `began` is when the run did, in seconds since the epoch."""
+        common = self.facts(gone)
+        return [
+            Place(
+                name=name,
+                presence=gone[name].presence if name in gone else Presence.ANSWERED,
+                reason=gone[name].reason if name in gone else "",
+                running=sorted(heard.running) if name in gone else (),
+                seconds=round(max(0.0, heard.last - began), 3) if heard.last else 0.0,
+                facts=rest(heard.facts, common),
+            )
+            for name, heard in self.heard.items()
+        ]
+
+    def _disagreement(self) -> list[Result]:
+        """Return a BROKEN result for each place whose list of checks is not that of most places, each told once."""
+        lists = {name: frozenset(heard.checks) for name, heard in self.heard.items() if heard.plan}
+        if len(set(lists.values())) <= 1:
+            return []
+        counts: dict[frozenset[str], int] = {}
+        for each in lists.values():
+            counts[each] = counts.get(each, 0) + 1
+        usual = max(counts, key=lambda each: (counts[each], len(each)))
+        return [
+            replace(unanswered(_AGREE, Status.BROKEN, _difference(each, usual), name))
+            for name, each in lists.items()
+            if each != usual
+        ]
+
+
+_AGREE = Planned(id="node.agrees-on-checks", title="Every node runs the same checks")
+
+
+def _answers(place: str) -> Planned:
+    if place == LOCAL:
+        return Planned(id="worker.answers", title="The worker answers until all checks have run")
+    return Planned(id="node.answers", title="Every node answers until all checks have run")
+
+
+def _difference(here: frozenset[str], usual: frozenset[str]) -> str:
+    parts = [
+        f"{what} {in_a_row(sorted(ids))}" for what, ids in (("lacks", usual - here), ("also has", here - usual)) if ids
+    ]
+    return f"its list of checks is not that of the other nodes: it {', and '.join(parts)}"
+
+
+def shared(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what is the same in all of `facts`, also within their mappings, one level deep."""
+    common = dict(facts[0]) if facts else {}
+    for other in facts[1:]:
+        for key, value in list(common.items()):
+            there = other.get(key)
+            if value == there:
+                continue
+            if inner := _same(value, there):
+                common[key] = inner
+            else:
+                del common[key]
+    return common
+
+
+def rest(facts: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `facts` hold besides what is common, within mappings as well."""
+    return {
+        key: _besides(value, common[key]) if key in common else value
+        for key, value in facts.items()
+        if key not in common or common[key] != value
+    }
+
+
+def _same(one: object, other: object) -> dict[str, Any]:
+    if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
+        return {}
+    return {key: value for key, value in one.items() if key in other and other[key] == value}
+
+
+def _besides(value: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: each for key, each in value.items() if key not in common or common[key] != each}
