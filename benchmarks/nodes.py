@@ -15,6 +15,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from benchmarks.__main__ import DIGITS, PREFLIGHT, Figure, show
+
 from preflight import config as configuration
 from preflight.places.local import lent_to
 from preflight.places.nodes import Nodes
@@ -31,7 +32,7 @@ SLURM = Path(__file__).parents[1] / "tests" / "slurm"
 PORT = 17150
 NODES = (10, 100, 1000, 10000)
 # Of a thousand frames so many are lost, or come twice; of a thousand nodes so many die half-way.
-LOST, TWICE, DEAD = 0.05, 10, 2
+LOST, TWICE, DEAD = 0.05, 10, 5
 
 
 def seconds_of(argv: Sequence[str], folder: Path) -> float:
