@@ -64,6 +64,7 @@ class Hearing:
         self._last_checks: list[dict[str, Any]] = []
         self._last_plan: dict[str, Planned] = {}
         self._texts: dict[str, str] = {}
+        self._values: dict[str, Any] = {}
 
     def listen(self, workers: Workers, config: Config) -> None:
         """Hear the workers to their end."""
@@ -101,8 +102,10 @@ class Hearing:
             case "facts":
                 facts = message["facts"]
                 if (clock := facts.pop("clock", None)) is not None and place != LOCAL:
-                    facts["clock"] = round(clock - heard.last, 1)
-                heard.facts.update(facts)
+                    heard.facts["clock"] = round(clock - heard.last, 1)
+                for key, value in facts.items():
+                    known = self._values.setdefault(key, value)
+                    heard.facts[key] = known if known == value else value
 
     def _plan(self, checks: list[dict[str, Any]]) -> dict[str, Planned]:
         """Return a plan as it is read; the same object where the last one said the same, as most nodes' do."""
@@ -192,7 +195,7 @@ def shared(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for other in facts[1:]:
         for key, value in list(common.items()):
             there = other.get(key)
-            if value == there:
+            if value is there or value == there:
                 continue
             if inner := _same(value, there):
                 common[key] = inner
@@ -206,7 +209,7 @@ def rest(facts: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: _besides(value, common[key]) if key in common else value
         for key, value in facts.items()
-        if key not in common or common[key] != value
+        if key not in common or (common[key] is not value and common[key] != value)
     }
 
 

@@ -164,6 +164,8 @@ def _marked(result: Result, reasons: Mapping[str, str]) -> Result:
         reason = next((reasons[each] for each in _ids(result, finding) if each in reasons), "")
         return replace(finding, ignored=reason) if reason else finding
 
+    if not result.findings:
+        return result
     marked = replace(result, findings=tuple(mark(each) for each in result.findings))
     errors = [each for each in marked.findings if each.severity is Severity.ERROR]
     if marked.status is Status.FAILED and errors and all(each.ignored for each in errors):

@@ -138,7 +138,7 @@ def cluster() -> Iterator[Cluster]:
         try:
             yield Cluster(folder, 10000 + os.getpid() % 20000)
         finally:
-            subprocess.run([SCRIPTS / "down", folder], timeout=60)
+            subprocess.run([SCRIPTS / "down", folder], timeout=120)
             shutil.rmtree(folder, ignore_errors=True)
 
 

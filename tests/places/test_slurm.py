@@ -89,7 +89,7 @@ def test_a_link_that_is_cut_loses_one_node(cluster: Any, launch: Launch, in_chec
     ("fault", "words"),
     [
         ("kill -KILL {daemon}", "Slurm cannot start its worker: Communication connection failure"),
-        ("kill -STOP {daemon}", "nothing heard of it within 20 s"),
+        ("kill -STOP {daemon}", "nothing heard of it within 20 s|timed out"),
         ("ip -n preflight-{port} link set n3 down", "Slurm cannot start its worker: Communication connection failure"),
         ("kill -KILL {daemon}; until sinfo -hNo '%N %T' | grep -q 'n3 .*\\*'; do sleep 0.2; done", "does not respond"),
     ],
@@ -102,7 +102,7 @@ def test_a_node_that_never_starts_takes_nobody_with_it(cluster: Any, launch: Lau
         os.kill(daemon, signal.SIGCONT)
     assert run.code == 3, run.text
     assert run.place("n3").presence == "never started"
-    assert words in run.place("n3").reason
+    assert any(each in run.place("n3").reason for each in words.split("|"))
     assert run.broken() == {("node.answers", "n3")}
     assert answered(run) == HEALTHY - {"n3"}
 

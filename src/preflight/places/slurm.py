@@ -35,6 +35,8 @@ _REFUSED = re.compile(r"Unable to create step for job \S+ ")
 # States of sinfo's whose nodes run no new step; a star says that the node does not respond.
 _UNUSABLE = ("down", "fail", "power", "reboot", "unknown")
 _PATIENCE = 5.0
+# Within so many seconds of the first task that dies srun says that the job has been ended, if that is why.
+_SETTLING = 1.5
 _SPOKEN = re.compile(r"^(?:srun|slurmstepd|slurmd)(?:-[^:]+)?: (?:(?:fatal|error): )?(.+)")
 
 
@@ -48,7 +50,8 @@ class SlurmStep:
     def __init__(self, argv: Sequence[str], nodes: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start `argv`, an srun with all of its options."""
         self.nodes = tuple(nodes)
-        self.gone: dict[str, Gone] = {}
+        self._refused: dict[str, Gone] = {}
+        self._died: dict[str, tuple[float, Gone]] = {}
         self.over: Gone | None = None
         self.words = ""
         self._reader = Reader()
@@ -98,6 +101,14 @@ class SlurmStep:
         return heard
 
     @property
+    def gone(self) -> dict[str, Gone]:
+        """What srun says of nodes; of a task that has died not at once, since that may be the job's end."""
+        if self.over is not None:
+            return self._refused
+        until = time.monotonic() - (0 if self.ended else _SETTLING)
+        return self._refused | {name: gone for name, (when, gone) in self._died.items() if when <= until}
+
+    @property
     def ended(self) -> bool:
         """True once srun has ended and all that it carried has been read."""
         return self._process.poll() is not None and not self._selector.get_map()
@@ -120,17 +131,17 @@ class SlurmStep:
     def _learn(self, line: str) -> None:
         """Take what srun says of nodes and of the job."""
         if failed := _FAILED.search(line):
-            self.gone[failed[1]] = Gone(Presence.ABSENT, f"Slurm cannot start its worker: {failed[2]}")
+            self._refused[failed[1]] = Gone(Presence.ABSENT, f"Slurm cannot start its worker: {failed[2]}")
         elif failed := _NODE.search(line):
             for name in expand(failed[1]):
-                self.gone[name] = Gone(Presence.LOST, "Slurm says that the node has failed")
+                self._refused[name] = Gone(Presence.LOST, "Slurm says that the node has failed")
         elif (ended := _ENDED.match(line)) and not self._is_aborted:
             for name in expand(ended[1]):
-                self.gone.setdefault(name, Gone(Presence.LOST, self._ending(ended[2])))
+                self._died.setdefault(name, (time.monotonic(), Gone(Presence.LOST, self._ending(ended[2]))))
         elif (cancelled := _CANCELLED.search(line)) and not self._is_aborted:
             self.over = _over(*cancelled.groups())
         elif _REFUSED.search(line):
-            self.gone |= self._unusable()
+            self._refused |= self._unusable()
         if spoken := _SPOKEN.match(line):
             self.words = spoken[1]
 
@@ -150,7 +161,7 @@ class SlurmStep:
 
     @property
     def _is_aborted(self) -> bool:
-        return any(gone.presence is Presence.ABSENT for gone in self.gone.values())
+        return any(gone.presence is Presence.ABSENT for gone in self._refused.values())
 
     def _ending(self, how: str) -> str:
         cause = _NOT_THERE.search(self.words)
