@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preflight.config import Ignore, Location
-from preflight.model import Finding, Report, Result, Severity, Status
-from preflight.verdict import Word, apply_ignores, decide
+from preflight.model import Finding, Place, Presence, Report, Result, Severity, Status
+from preflight.verdict import Word, apply_ignores, decide, failing_places, passing_places
 
 TODAY = date(2026, 5, 1)
 ERROR = Finding(severity=Severity.ERROR, message="the file is empty", id="data.empty")
@@ -197,3 +197,47 @@ def test_ignores_only_mark(report: Report, entries: list[Ignore], whole: bool) -
         assert before.check == after.check
         assert after.status in (before.status, Status.PASSED)
         assert [each.message for each in after.findings] == [each.message for each in before.findings]
+
+
+def many(*results: Result, **presences: Presence) -> Report:
+    """Return a report of the nodes n1 to n4; `n1=Presence.LOST` for one that did not answer."""
+    names = [f"n{number}" for number in range(1, 5)]
+    gone = {name: {"presence": each, "reason": "so"} for name, each in presences.items()}
+    return Report(results=results, places=[Place(name=name, **gone.get(name, {})) for name in names])
+
+
+def at(place: str, status: Status = Status.PASSED, **more: Any) -> Result:
+    return result(status=status, place=place, **more)
+
+
+def test_a_node_is_passing_failing_or_neither() -> None:
+    lost = at("n3", Status.BROKEN, reason="silent")
+    report = many(at("n1"), at("n2"), at("n2", Status.FAILED), lost, n3=Presence.LOST)
+    assert passing_places(report) == ["n1"]
+    assert failing_places(report) == ["n2", "n3"]
+
+
+def test_of_a_cancelled_job_no_node_is_passing_or_failing() -> None:
+    gone = dict.fromkeys(["n1", "n2", "n3", "n4"], Presence.CANCELLED)
+    report = many(*[at(name) for name in gone], *[at(name, Status.BROKEN, reason="so") for name in gone], **gone)
+    assert passing_places(report) == failing_places(report) == []
+
+
+def test_of_a_run_that_was_broken_off_no_node_is_known_to_pass() -> None:
+    report = replace(many(at("n1"), at("n2", Status.FAILED)), interrupted=True)
+    assert passing_places(report) == []
+    assert failing_places(report) == ["n2"]
+
+
+def test_what_was_asked_for_and_skipped_is_no_pass() -> None:
+    report = many(at("n1"), at("n2"), at("n2", Status.SKIPPED, reason="no GPU", asked=True))
+    assert passing_places(report) == ["n1"]
+    assert failing_places(report) == []
+
+
+def test_a_warning_is_against_a_node_where_warnings_count() -> None:
+    warned = at("n2", findings=(Finding(severity=Severity.WARNING, message="hm"),))
+    report = many(at("n1"), warned)
+    assert (passing_places(report), failing_places(report)) == (["n1", "n2"], [])
+    strict = replace(report, strict=True)
+    assert (passing_places(strict), failing_places(strict)) == (["n1"], ["n2"])

@@ -69,9 +69,27 @@ def failing_places(report: Report) -> list[str]:
 
     Of a job that was cancelled no place is to blame.
     """
-    bad = {each.place for each in report.results if refuses(each) or each.status is Status.BROKEN}
+    bad = {each.place for each in report.results if _is_against(each, report)}
     spared = (Presence.CANCELLED, Presence.LATE)
     return [place.name for place in report.places if place.name in bad and place.presence not in spared]
+
+
+def passing_places(report: Report) -> list[str]:
+    """Return the places that have answered with something that passed and nothing against GO; none of a broken-off run.
+
+    What the config asks for and was SKIPPED is no answer.
+    """
+    if report.interrupted:
+        return []
+    passed = {each.place for each in report.results if each.status is Status.PASSED}
+    asked = {each.place for each in report.results if each.asked and each.status is Status.SKIPPED}
+    good = passed - asked - {each.place for each in report.results if _is_against(each, report)}
+    return [place.name for place in report.places if place.name in good and place.presence is Presence.ANSWERED]
+
+
+def _is_against(result: Result, report: Report) -> bool:
+    warns = report.strict and bool(unignored(result, Severity.WARNING))
+    return refuses(result) or result.status is Status.BROKEN or warns
 
 
 def _grounds(report: Report) -> Iterator[tuple[Word, str]]:

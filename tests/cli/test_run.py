@@ -122,3 +122,15 @@ def test_ctrl_c_shows_what_is_known(project: Path) -> None:
     assert time.monotonic() - began < 3
     assert process.returncode == 130
     assert stdout.splitlines()[-1].startswith(b"NO VERDICT  1 passed")
+
+
+def test_lists_of_nodes_want_many_nodes(project: Path, preflight) -> None:
+    done = preflight("run", "--config", "foo.yaml", "--failing-nodes", "bad")
+    assert (done.returncode, Path("bad").exists()) == (2, False)
+    assert "Add --on slurm" in done.stderr
+
+
+def test_a_list_that_cannot_be_written_is_told_before_the_run(project: Path, preflight) -> None:
+    done = preflight("run", "--config", "foo.yaml", "--on", "slurm", "--passing-nodes", "nowhere/good")
+    assert done.returncode == 2
+    assert "there is no folder" in done.stderr

@@ -175,6 +175,41 @@ def test_a_job_is_asked_for_where_there_is_none(cluster: Any, launch: Launch, tm
 
 
 @pytest.mark.slow
+def test_srun_takes_the_lists_of_nodes(cluster: Any, launch: Launch, tmp_path: Path) -> None:
+    """The next step runs where the checks passed, or not where they failed; an empty list leaves nobody out."""
+    launch().wait()
+    lists = ["--passing-nodes", "good", "--failing-nodes", "bad"]
+    words = [
+        sys.executable,
+        "-m",
+        "preflight",
+        "run",
+        "--config",
+        "foo.yaml",
+        "--only",
+        "mine",
+        "--on",
+        "slurm",
+        *lists,
+    ]
+    cluster.at("n3", "umount", str(cluster.folder / "data"))
+    process = cluster.start(["salloc", "--quiet", "--nodes=4", *words, *lists], cwd=tmp_path)
+    text = process.communicate(timeout=60)[0]
+    cluster.at("n3", "mount", "-t", "tmpfs", "none", str(cluster.folder / "data"))
+    cluster.at("n3", "touch", str(cluster.folder / "data" / "train"))
+    assert process.returncode == 1, text
+    assert "--exclude=n3" in text
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    assert (good.read_text(), bad.read_text()) == ("n1\nn2\nn4\n", "n3\n")
+    step = ["srun", "--nodes=3", "--immediate=10", "sh", "-c", "echo $SLURMD_NODENAME"]
+    assert sorted(cluster.login(*step[:1], f"--nodelist={good}", *step[1:]).split()) == ["n1", "n2", "n4"]
+    excluded = f"{step[0]} --exclude=$(paste -sd, {bad}) --nodes=3 --immediate=10 hostname"
+    assert sorted(cluster.login("sh", "-c", excluded).split()) == ["n1", "n2", "n4"]
+    bad.write_text("")
+    assert len(cluster.login("sh", "-c", excluded).split()) == 3
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("options", ["--array=1-2", "--requeue", "--exclusive", "--oversubscribe"])
 def test_batch_jobs_of_every_kind(cluster: Any, launch: Launch, tmp_path: Path, options: str) -> None:
     """A task of an array, a job that is requeued, nodes that are ours alone or shared with another job."""

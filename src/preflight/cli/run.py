@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from preflight.cli import options
 from preflight.cli.facts import load
+from preflight.errors import UserError
 from preflight.places.local import Local
 
 TYPE_CHECKING = False
@@ -15,6 +17,11 @@ if TYPE_CHECKING:
     from preflight.config import Config
     from preflight.model import Report
     from preflight.places.workers import Workers
+
+    _Places = Callable[[Report], list[str]]
+
+# The lists of nodes that can be written.
+_NODES = ("passing", "failing")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,6 +36,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--on", metavar="PLACE", default="", help="run on every node of `slurm`: of this job, or of one made for it"
     )
+    for name in _NODES:
+        told = f"with --on: where the nodes that are {name} are written to, one in a line"
+        parser.add_argument(f"--{name}-nodes", metavar="FILE", default="", help=told)
     options.add_views(parser)
     return parser
 
@@ -37,6 +47,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the checks and return the verdict's exit code, the same whatever the format."""
     arguments = parser().parse_args(argv)
     views = options.views_of(arguments)
+    lists = _lists_of(arguments)
     facts = load(arguments.facts) if arguments.facts else None
     # The worker comes to life while the config is read, which takes about as long.
     place: Workers | None = None if arguments.on else Local()
@@ -61,8 +72,29 @@ def main(argv: Sequence[str]) -> int:
     _refuse_idle_names(report, selection.only, settings)
     report = remember(report, settings, whole=selection.whole and facts is None)
     verdict = decide(report)
-    options.show(report, verdict, views)
+    try:
+        for places, file in lists:
+            options.write(file, "".join(f"{name}\n" for name in places(report)))
+    finally:
+        options.show(report, verdict, views)
     return verdict.exit_code
+
+
+def _lists_of(arguments: argparse.Namespace) -> list[tuple[_Places, str]]:
+    """Return which nodes are to be written to which file; raises UserError where that surely cannot be."""
+    if not any(getattr(arguments, f"{name}_nodes") for name in _NODES):
+        return []
+    from preflight import verdict
+
+    wanted: dict[str, _Places] = {"passing": verdict.passing_places, "failing": verdict.failing_places}
+    lists = [(wanted[name], file) for name in _NODES if (file := getattr(arguments, f"{name}_nodes"))]
+    for _, file in lists:
+        folder = os.path.dirname(os.path.abspath(file))
+        if not arguments.on:
+            raise UserError("only a run on many nodes has passing and failing ones", fix="Add --on slurm.")
+        if not os.path.isdir(folder):
+            raise UserError(f"the list of nodes {file} cannot be written: there is no folder {folder}")
+    return lists
 
 
 def _refuse_idle_names(report: Report, only: Sequence[str], settings: Config) -> None:
@@ -75,7 +107,6 @@ def _refuse_idle_names(report: Report, only: Sequence[str], settings: Config) ->
     for name in only:
         if not any(is_named(each.check, name) for each in report.results):
             from preflight.cli.explain import nearest, read_pages
-            from preflight.errors import UserError
 
             near = nearest(name, [page.id for page in read_pages(settings.root)])
             raise UserError(f"--only {name} chooses no check", fix=f"{near}`preflight list` shows what there is.")
