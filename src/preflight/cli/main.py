@@ -10,6 +10,7 @@ from preflight.errors import UserError
 COMMANDS = {
     "run": "check what the experiment needs, and say GO or NO-GO",
     "gate": "check, then start a command in its own place, or refuse to",
+    "node": "check this node for a Prolog or HealthCheckProgram of Slurm, within a deadline",
     "launch": "commit, lock, check, start and record a run",
     "attach": "show a run in its own terminal",
     "stop": "ask a run to end",
