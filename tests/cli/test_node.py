@@ -1,6 +1,7 @@
 """The check of a node for Slurm's own hooks: bounded, nearly silent, exit codes by Slurm's rules."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from preflight.config import load
+
 SLURM = Path(__file__).parents[1] / "slurm"
+PAGE = Path(__file__).parents[2] / "docs" / "gates.md"
+SCRIPTS = re.findall(r"^```bash\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 NODE = [sys.executable, "-P", "-m", "preflight", "node", "--config"]
 CHECKS = """
 import os, time
@@ -94,6 +99,11 @@ def test_what_is_known_at_the_deadline_counts(etc: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "preflight: NO-GO at n7: mine.is-well: the disk is dying\n")
 
 
+def test_the_pages_config_is_understood() -> None:
+    (block,) = re.findall(r"^```yaml\n(preflight:.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert load(None, text=block).paths
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -114,17 +124,19 @@ Hook = Callable[..., None]
 
 @pytest.fixture
 def cluster(etc: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
-    """Start a real Slurm of two nodes; return `hook(name, line, *options)`, which sets one of slurmd's hooks."""
+    """Start a real Slurm of two nodes; return `hook(name)`, which sets it as docs/gates.md shows."""
     monkeypatch.setenv("PATH", f"{os.environ['PATH']}:/usr/sbin")
     if missing := [name for name in ("slurmctld", "slurmd", "srun", "munged") if not shutil.which(name)]:
         pytest.skip(f"Slurm is not installed: there is no {missing[0]}")
     folder = Path("/tmp", f"preflight-hooks-{os.getpid()}")
     monkeypatch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
 
-    def hook(name: str, *options: str, more: str = "") -> None:
+    def hook(name: str, more: str = "") -> None:
         script = etc / name
-        command = f"{' '.join(NODE)} {etc}/preflight.yaml --only mine {' '.join(options)}"
-        script.write_text(f"#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {command}\n")
+        text = next(block for block in SCRIPTS if f"--as {name.lower().removesuffix('program')}" in block)
+        text = text.replace("/opt/preflight/bin/preflight", f"{sys.executable} -P -m preflight")
+        text = text.replace("/etc/preflight.yaml", f"{etc}/preflight.yaml --only mine")
+        script.write_text(text.replace("/etc/slurm", str(folder)))
         script.chmod(0o755)
         with (folder / "slurm.conf").open("a") as conf:
             conf.write(f"{name}={script}\n{more}")
@@ -148,7 +160,7 @@ def slurm(*argv: str) -> str:
 
 def state(name: str, until: str = "") -> str:
     """Return the state of a node and the reason for it, once `until` is in them."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while until not in (said := slurm("sinfo", "--noheader", f"--nodes={name}", "--format=%T %E")):
         assert time.monotonic() < end, said
         time.sleep(0.2)
@@ -163,7 +175,7 @@ def runs_at(name: str) -> bool:
 @pytest.mark.slow
 def test_as_prolog_it_keeps_a_job_from_a_bad_node(cluster: Hook, etc: Path) -> None:
     (etc / "preflight_checks" / "bad").write_text("n2")
-    cluster("Prolog", "--as", "prolog")
+    cluster("Prolog")
     assert runs_at("n1")
     assert not runs_at("n2")
     assert state("n2", "drain").endswith("Prolog error")
@@ -179,7 +191,7 @@ def test_as_prolog_it_keeps_a_job_from_a_bad_node(cluster: Hook, etc: Path) -> N
 def test_as_healthcheck_it_drains_a_bad_node_with_the_reason(cluster: Hook, etc: Path) -> None:
     slurm("scontrol", "update", "nodename=n1", "state=drain", "reason=a fan")
     (etc / "preflight_checks" / "bad").write_text("n1 n2")
-    cluster("HealthCheckProgram", "--as", "healthcheck", "--drain", more="HealthCheckInterval=2\n")
+    cluster("HealthCheckProgram", more="HealthCheckInterval=15\n")
     assert state("n2", "drain").endswith("preflight: mine.is-well: the disk is dying")
     log = Path(os.environ["SLURM_CONF"]).parent / "log" / "n2"
     end = time.monotonic() + 30
