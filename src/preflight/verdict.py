@@ -84,7 +84,7 @@ def passing_places(report: Report) -> list[str]:
     passed = {each.place for each in report.results if each.status is Status.PASSED}
     asked = {each.place for each in report.results if each.asked and each.status is Status.SKIPPED}
     good = passed - asked - {each.place for each in report.results if _is_against(each, report)}
-    return [place.name for place in report.places if place.name in good and place.presence is Presence.ANSWERED]
+    return [place.name for place in report.places if place.name in good]
 
 
 def _is_against(result: Result, report: Report) -> bool:
