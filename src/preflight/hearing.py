@@ -100,12 +100,16 @@ class Hearing:
                     tell.ended(result)
                 heard.results[result.check] = result
             case "facts":
-                facts = message["facts"]
-                if (clock := facts.pop("clock", None)) is not None and place != LOCAL:
-                    heard.facts["clock"] = round(clock - heard.last, 1)
-                for key, value in facts.items():
-                    known = self._values.setdefault(key, value)
-                    heard.facts[key] = known if known == value else value
+                self._take_facts(heard, message["facts"], is_local=place == LOCAL)
+
+    def _take_facts(self, heard: Heard, facts: Mapping[str, Any], *, is_local: bool) -> None:
+        """Keep facts; of the clock how far ahead it is, where it is another machine's."""
+        for key, value in facts.items():
+            if key != "clock":
+                known = self._values.setdefault(key, value)
+                heard.facts[key] = known if known == value else value
+            elif not is_local:
+                heard.facts[key] = round(value - heard.last, 1)
 
     def _plan(self, checks: list[dict[str, Any]]) -> dict[str, Planned]:
         """Return a plan as it is read; the same object where the last one said the same, as most nodes' do."""
