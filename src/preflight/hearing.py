@@ -223,5 +223,8 @@ def _same(one: object, other: object) -> dict[str, Any]:
     return {key: value for key, value in one.items() if key in other and other[key] == value}
 
 
-def _besides(value: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
+def _besides(value: Any, common: Any) -> Any:
+    """Return what a fact holds besides what is common; all of it where the two are no mappings."""
+    if not (isinstance(value, Mapping) and isinstance(common, Mapping)):
+        return value
     return {key: each for key, each in value.items() if key not in common or common[key] != each}
