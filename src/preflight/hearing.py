@@ -199,7 +199,7 @@ def shared(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for other in facts[1:]:
         for key, value in list(common.items()):
             there = other.get(key)
-            if value is there or value == there:
+            if key in other and (value is there or value == there):
                 continue
             if inner := _same(value, there):
                 common[key] = inner
