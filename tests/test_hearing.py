@@ -102,6 +102,13 @@ def test_a_node_that_is_gone_keeps_what_it_answered() -> None:
     assert len(hearing.results(gone, interrupted=True)) == 1
 
 
+def test_a_check_that_was_ended_with_its_job_is_no_finding_about_its_node() -> None:
+    broken = {"check": "a.b", "status": "BROKEN", "place": "n1", "reason": "its process was ended by SIGTERM"}
+    hearing = hear(("n1", planned("a.b")), ("n1", {"kind": "result", "result": broken}))
+    assert hearing.results({})[0].reason == "its process was ended by SIGTERM"
+    assert hearing.results({"n1": Gone(Presence.CANCELLED, "cancelled")})[0].reason == "cancelled"
+
+
 @given(st.lists(FACTS, min_size=1, max_size=5))
 def test_what_is_shared_and_the_rest_make_the_whole(facts: list[dict[str, Any]]) -> None:
     """Nothing is lost and nothing told twice, within mappings as well."""
