@@ -22,6 +22,13 @@ def whole(common: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     return both
 
 
+def test_a_check_that_was_ended_with_its_job_is_no_finding_about_its_node() -> None:
+    broken = {"check": "a.b", "status": "BROKEN", "place": "n1", "reason": "its process was ended by SIGTERM"}
+    hearing = hear(("n1", planned("a.b")), ("n1", {"kind": "result", "result": broken}))
+    assert hearing.results({})[0].reason == "its process was ended by SIGTERM"
+    assert hearing.results({"n1": Gone(Presence.CANCELLED, "cancelled")})[0].reason == "cancelled"
+
+
 @given(st.lists(FACTS, min_size=1, max_size=5))
 def test_what_is_shared_and_what_is_not_are_all(told: list[dict[str, Any]]) -> None:
     common = shared(told)

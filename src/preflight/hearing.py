@@ -16,6 +16,7 @@ from preflight.places.workers import Workers
 
 LOCAL = "local"
 _SHORT = 300
+_ENDED = "ended by SIGTERM"
 
 
 class Watcher(Protocol):
@@ -131,6 +132,9 @@ class Hearing:
         heard = self.heard[place]
         results = [heard.results[name] for name in heard.plan if name in heard.results]
         results += [result for name, result in heard.results.items() if name not in heard.plan]
+        if gone and gone.presence in {Presence.CANCELLED, Presence.LATE}:
+            # What ends a job reaches its checks as well, and a worker may live to tell of it.
+            results = [replace(each, reason=gone.reason) if _ENDED in each.reason else each for each in results]
         if interrupted:
             return results
         reason = gone.reason if gone else "the worker ended without an answer from it"
