@@ -17,6 +17,7 @@ from preflight.errors import UserError
 from preflight.isolation.endings import unanswered
 from preflight.model import Planned, Report, Result, Status
 from preflight.places.local import Local
+from preflight.system.secrets import Secrets, named, passwords
 from preflight.worker.request import Selection
 
 
@@ -57,7 +58,7 @@ def run(  # noqa: PLR0913 - all but the config by name
     """
     selection = selection or Selection()
     began, started = time.time(), datetime.now(UTC)
-    hearing = _Hearing(watcher)
+    hearing = _Hearing(watcher, _secrets(config))
     interrupted = False
     with _interruptible():
         request = {**_request(config, selection), "facts": facts}
@@ -95,7 +96,7 @@ def plan(config: Config, *, selection: Selection | None = None) -> list[Planned]
 
     Raises UserError where the worker that collects them dies.
     """
-    hearing = _Hearing(None)
+    hearing = _Hearing(None, Secrets())
     request = _request(config, selection or Selection(), plan_only=True)
     place = Local(config.python)
     try:
@@ -109,14 +110,15 @@ def plan(config: Config, *, selection: Selection | None = None) -> list[Planned]
 
 
 class _Hearing:
-    """What has been heard from a worker."""
+    """What has been heard from a worker, without what is secret: whatever a report tells came in here."""
 
-    def __init__(self, watcher: Watcher | None) -> None:
+    def __init__(self, watcher: Watcher | None, secrets: Secrets) -> None:
         self.plan: dict[str, Planned] = {}
         self.results: dict[str, Result] = {}
         self.running: dict[str, float] = {}
         self.facts: dict[str, Any] = {}
         self._watcher = watcher
+        self._secrets = secrets
 
     def listen(self, place: Local, patience: float) -> None:
         """Hear the worker to its end."""
@@ -128,6 +130,7 @@ class _Hearing:
 
     def _hear(self, message: Mapping[str, Any]) -> None:
         tell = self._watcher
+        message = self._secrets.hide(message)
         match message["kind"]:
             case "planned":
                 new = [Planned.from_json(each) for each in message["checks"]]
@@ -152,6 +155,7 @@ class _Hearing:
         results = [self.results.pop(name) for name in self.plan if name in self.results] + [*self.results.values()]
         if interrupted:
             return results
+        last_words = self._secrets.hide(last_words)
         answered = {result.check for result in results}
         reason = last_words or "the worker ended without an answer from it"
         left = [planned for planned in self.plan.values() if planned.id not in answered]
@@ -177,6 +181,12 @@ def _request(config: Config, selection: Selection, *, plan_only: bool = False) -
         "imports": {} if plan_only else config.import_seconds,
         **{name: list(value) if isinstance(value, tuple) else value for name, value in wanted.items()},
     }
+
+
+def _secrets(config: Config) -> Secrets:
+    """Return what the environment, the config and the user's netrc hold under the names of secrets."""
+    held = (os.environ, config.experiment, config.checks)
+    return Secrets([*(value for values in held for value in named(values)), *passwords()])
 
 
 def _patience(config: Config) -> float:

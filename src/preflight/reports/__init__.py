@@ -12,6 +12,10 @@ FORMATS = {
     "terminal": "preflight.reports.terminal:render",
     "json": "preflight.reports.json:render",
     "junit": "preflight.reports.junit:render",
+    "markdown": "preflight.reports.markdown:render",
+    "github": "preflight.reports.github:render",
+    "gitlab": "preflight.reports.gitlab:render",
+    "sarif": "preflight.reports.sarif:render",
 }
 
 
