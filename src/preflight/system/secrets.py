@@ -22,8 +22,7 @@ _PATH = re.compile(r"[~.]?(?:/[\w.@+ -]+)+/?")
 _WORD = re.compile(r"<.*>|\[.*\]|\{.*\}|\$.*")
 
 # What services give out has a shape that nothing else has.
-_SHAPES = "|".join(
-    (
+_SHAPES = (
         r"\bhf_[A-Za-z0-9]{30,}",
         r"\bgh[opsur]_[A-Za-z0-9]{36,}",
         r"\bgithub_pat_[A-Za-z0-9_]{60,}",
@@ -33,22 +32,24 @@ _SHAPES = "|".join(
         r"\bxox[abeoprs]-[\w-]{10,}",
         r"\bpypi-AgE[\w-]{50,}",
         r"\bnpm_[A-Za-z0-9]{36}\b",
-        r"\bsk-(?:[a-z]+\d*-)*[A-Za-z0-9_]{32,}",
-        r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}",
+        r"\bsk-(?:[a-z]+\d*-){0,3}[A-Za-z0-9_]{32,}",
+        r"(?<![\w-])eyJ[\w-]{6,}+\.eyJ[\w-]{6,}+\.[\w-]{10,}",
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
-    )
 )
 # What stands in front of a secret stays: the scheme of a URL, the name in a query, the kind of an authorization.
-_BEHIND = "|".join(
-    (
+_BEHIND = (
         r"(?<=://)[^\s/?#@:'\"<>]*:[^\s/?#'\"<>]*(?=@)",
         r"(?:(?<=http://)|(?<=https://))[^\s/?#@:'\"<>]+(?=@)",
         r"(?P<query>[?&][\w.-]*(?:token|secret|signature|sig|password|api_?key|credential)=)[^&\s'\"<>#]+",
         r"(?P<header>\bauthorization['\"]?\s*[:=]\s*['\"]?(?:(?:bearer|basic|token)\s+)?)[^\s'\",}]{8,}",
         r"(?P<bearer>\bbearer\s+)[\w.~+/-]{16,}=*",
-    )
 )
-_SHAPED = re.compile(f"{_SHAPES}|(?i:{_BEHIND})")
+_SHAPED = re.compile(f"{'|'.join(_SHAPES)}|(?i:{'|'.join(_BEHIND)})")
+# One of these stands in whatever `_SHAPED` finds, and is found several times faster.
+_MARKS = (
+    *("hf_", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "github_pat_", "glpat-", "AKIA", "ASIA", "AIza", "xox", "pypi-AgE"),
+    *("npm_", "sk-", "eyJ", "PRIVATE KEY", "://", "?", "&", "earer", "EARER", "uthorization", "UTHORIZATION"),
+)
 
 
 class Secrets:
@@ -56,7 +57,7 @@ class Secrets:
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         written = {spelling for value in values for spelling in _spellings(value)}
-        parts = [_pattern(each) for each in sorted(written, key=len, reverse=True)]
+        parts = [re.escape(each) for each in sorted(written, key=len, reverse=True)]
         self._known = re.compile("|".join(parts)) if parts else None
 
     def hide(self, value: Any) -> Any:
@@ -75,6 +76,8 @@ class Secrets:
             return text
         if self._known is not None:
             text = self._known.sub(HIDDEN, text)
+        if not any(mark in text for mark in _MARKS):
+            return text
         return _SHAPED.sub(lambda found: f"{found[found.lastgroup] if found.lastgroup else ''}{HIDDEN}", text)
 
 
@@ -116,9 +119,3 @@ def _is_secret(name: str, value: str) -> bool:
 def _spellings(value: str) -> set[str]:
     """Return a secret as it may be written: as it is, in a URL, in a literal."""
     return {value, quote(value, safe=""), json.dumps(value)[1:-1], repr(value)[1:-1]}
-
-
-def _pattern(value: str) -> str:
-    """Return what finds a secret; one that is but a word is found as a whole word only."""
-    found = re.escape(value)
-    return rf"(?<!\w){found}(?!\w)" if value.isalpha() and len(value) < 20 else found
