@@ -88,9 +88,12 @@ def _place(places: Iterable[tuple[str, int]]) -> tuple[str, int]:
 
 
 def inside(file: str) -> str:
-    """Return a path as seen from the checked-out project, empty where it lies outside; no file is looked at."""
-    workspace = next((os.environ[name] for name in _WORKSPACES if os.environ.get(name)), "") or os.getcwd()
-    whole = os.path.join(os.getcwd(), file)
-    relative = os.path.relpath(os.path.normpath(whole).replace("\0", "\\0"), workspace)
-    outside = relative == os.curdir or relative.split(os.sep)[0] == os.pardir
-    return "" if outside else relative.replace(os.sep, "/")
+    """Return a path as seen from the checked-out project, empty where it lies outside; the file is not looked at."""
+    named = next((os.environ[name] for name in _WORKSPACES if os.environ.get(name)), "") or os.getcwd()
+    whole = os.path.normpath(os.path.join(os.getcwd(), file.replace("\0", "\\0")))
+    # The working directory is told without links, the workspace as the service wrote it.
+    for workspace in dict.fromkeys((named, os.path.realpath(named))):
+        relative = os.path.relpath(whole, workspace)
+        if relative != os.curdir and relative.split(os.sep)[0] != os.pardir:
+            return relative.replace(os.sep, "/")
+    return ""

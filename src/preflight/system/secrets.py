@@ -23,31 +23,45 @@ _WORD = re.compile(r"<.*>|\[.*\]|\{.*\}|\$.*")
 
 # What services give out has a shape that nothing else has.
 _SHAPES = (
-        r"\bhf_[A-Za-z0-9]{30,}",
-        r"\bgh[opsur]_[A-Za-z0-9]{36,}",
-        r"\bgithub_pat_[A-Za-z0-9_]{60,}",
-        r"\bglpat-[\w-]{20,}",
-        r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
-        r"\bAIza[\w-]{35}",
-        r"\bxox[abeoprs]-[\w-]{10,}",
-        r"\bpypi-AgE[\w-]{50,}",
-        r"\bnpm_[A-Za-z0-9]{36}\b",
-        r"\bsk-(?:[a-z]+\d*-){0,3}[A-Za-z0-9_]{32,}",
-        r"(?<![\w-])eyJ[\w-]{6,}+\.eyJ[\w-]{6,}+\.[\w-]{10,}",
-        r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
+    r"\bhf_[A-Za-z0-9]{30,}",
+    r"\bgh[opsur]_[A-Za-z0-9]{36,}",
+    r"\bgithub_pat_[A-Za-z0-9_]{60,}",
+    r"\bglpat-[\w-]{20,}",
+    r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
+    r"\bAIza[\w-]{35}",
+    r"\bxox[abeoprs]-[\w-]{10,}",
+    r"\bpypi-AgE[\w-]{50,}",
+    r"\bnpm_[A-Za-z0-9]{36}\b",
+    r"\bsk-(?:[a-z]+\d*-){0,3}[A-Za-z0-9_]{32,}",
+    r"(?<![\w-])eyJ[\w-]{6,}+\.eyJ[\w-]{6,}+\.[\w-]{10,}",
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
 )
 # What stands in front of a secret stays: the scheme of a URL, the name in a query, the kind of an authorization.
 _BEHIND = (
-        r"(?<=://)[^\s/?#@:'\"<>]*:[^\s/?#'\"<>]*(?=@)",
-        r"(?:(?<=http://)|(?<=https://))[^\s/?#@:'\"<>]+(?=@)",
-        r"(?P<query>[?&][\w.-]*(?:token|secret|signature|sig|password|api_?key|credential)=)[^&\s'\"<>#]+",
-        r"(?P<header>\bauthorization['\"]?\s*[:=]\s*['\"]?(?:(?:bearer|basic|token)\s+)?)[^\s'\",}]{8,}",
-        r"(?P<bearer>\bbearer\s+)[\w.~+/-]{16,}=*",
+    r"(?<=://)[^\s/?#@:'\"<>]*:[^\s/?#'\"<>]*(?=@)",
+    r"(?:(?<=http://)|(?<=https://))[^\s/?#@:'\"<>]+(?=@)",
+    r"(?P<query>[?&][\w.-]*(?:token|secret|signature|sig|password|api_?key|credential)=)[^&\s'\"<>#]+",
+    r"(?P<header>\bauthorization['\"]?\s*[:=]\s*['\"]?(?:(?:bearer|basic|token)\s+)?)[^\s'\",}]{8,}",
+    r"(?P<bearer>\bbearer\s+)[\w.~+/-]{16,}=*",
 )
 _SHAPED = re.compile(f"{'|'.join(_SHAPES)}|(?i:{'|'.join(_BEHIND)})")
 # One of these stands in whatever `_SHAPED` finds, and is found several times faster.
 _MARKS = (
-    *("hf_", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "github_pat_", "glpat-", "AKIA", "ASIA", "AIza", "xox", "pypi-AgE"),
+    *(
+        "hf_",
+        "ghp_",
+        "gho_",
+        "ghs_",
+        "ghu_",
+        "ghr_",
+        "github_pat_",
+        "glpat-",
+        "AKIA",
+        "ASIA",
+        "AIza",
+        "xox",
+        "pypi-AgE",
+    ),
     *("npm_", "sk-", "eyJ", "PRIVATE KEY", "://", "?", "&", "earer", "EARER", "uthorization", "UTHORIZATION"),
 )
 
