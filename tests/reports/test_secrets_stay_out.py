@@ -24,7 +24,8 @@ def check_prints(experiment):
     print("the key is", os.environ["MY_API_KEY"], file=sys.stderr)
     print("\\x1b[1m" + os.environ["SERVICE_PASSWORD"] + "\\x1b[0m", "{HUB[:10]}" + "{HUB[10:]}")
     yield warning("the token " + experiment["service"]["token"] + " is old", found=experiment["database"])
-    yield info("of wandb: " + "0af9" * 10, evidence={{"env": dict(os.environ), "list": [{{"url": experiment["database"]}}]}})
+    evidence = {{"env": dict(os.environ), "list": [{{"url": experiment["database"]}}]}}
+    yield info("of wandb: " + "0af9" * 10, evidence=evidence)
 
 def check_raises(experiment):
     secret = os.environ["MY_API_KEY"]
