@@ -68,6 +68,8 @@ VALUES = {
     "WANDB_API_KEY": "0123456789abcdef" * 2 + "01234567",
     "DB_PASSWORD": "correcthorse",
     "SLACK": "not-a-secret-1",
+    "PWD": "/home/me/project1",
+    "OLDPWD": "/home/me/project2",
     "SSH_KEY": "/home/me/.ssh/id_ed25519",
     "HF_TOKEN_PATH": "/home/me/token1",
     "MY_TOKEN": "short1",

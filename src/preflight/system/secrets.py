@@ -12,11 +12,11 @@ HIDDEN = "***"
 
 # The ends of names whose values nobody wants to see: `HF_TOKEN`, `db.password`, `wandbApiKey`.
 _NAME = re.compile(
-    r"(?i:tokens?|secrets?|pass(?:word|wd|phrase)s?|pwd|(?:api|access|secret|private|auth)_?keys?|credentials?|_pat|_auth)$"
+    r"(?i:tokens?|secrets?|pass(?:word|wd|phrase)s?|_pwd|(?:api|access|secret|private|auth)_?keys?|credentials?|_pat|_auth)$"
     r"|^[A-Z\d_]+_KEYS?$"
 )
 # Those that name nothing else, however simple the value is.
-_SURE = re.compile(r"(?:secrets?|pass(?:word|wd|phrase)s?|pwd)$", re.IGNORECASE)
+_SURE = re.compile(r"(?:secrets?|pass(?:word|wd|phrase)s?|_pwd)$", re.IGNORECASE)
 _PATH = re.compile(r"[~.]?(?:/[\w.@+ -]+)+/?")
 # `<|endoftext|>` and `[PAD]` are tokens of another kind.
 _WORD = re.compile(r"<.*>|\[.*\]|\{.*\}|\$.*")
