@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from preflight.model import Finding, Report, Result, Severity, Status
 
 # Where a CI service has checked the project out: GitHub, GitLab, Jenkins.
 _WORKSPACES = ("GITHUB_WORKSPACE", "CI_PROJECT_DIR", "WORKSPACE")
 _ORDER = {each: rank for rank, each in enumerate((Severity.ERROR, Severity.WARNING, Severity.INFO))}
+
+_See = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +42,8 @@ def problems(report: Report) -> list[Problem]:
     """Return all that was found and not answered: by severity, then the first of each id before the second of any."""
     seen: Counter[tuple[str, str]] = Counter()
     ranked = []
-    for problem in (each for result in report.results for each in _problems(result)):
+    see = cache(inside)
+    for problem in (each for result in report.results for each in _problems(result, see)):
         seen[problem.kind, problem.id] += 1
         rank = bool(problem.ignored), _ORDER[problem.severity], seen[problem.kind, problem.id]
         ranked.append((rank, problem))
@@ -47,25 +51,25 @@ def problems(report: Report) -> list[Problem]:
     return [problem for _, problem in ranked]
 
 
-def _problems(result: Result) -> Iterator[Problem]:
+def _problems(result: Result, see: _See) -> Iterator[Problem]:
     """Yield what one result says; a check that gave no answer is an error, as its verdict is no GO."""
     errors = [each for each in result.findings if each.severity is Severity.ERROR]
-    yield from (_of_finding(result, each) for each in result.findings)
+    yield from (_of_finding(result, each, see) for each in result.findings)
     if result.status is Status.BROKEN or (result.status is Status.SKIPPED and result.asked):
-        yield _of_check(result, result.reason)
+        yield _of_check(result, result.reason, see)
     elif result.status is Status.FAILED and not errors:
-        yield _of_check(result, result.title or "it FAILED")
+        yield _of_check(result, result.title or "it FAILED", see)
 
 
-def _of_check(result: Result, message: str) -> Problem:
-    path, line = _place([(result.file, result.line)])
+def _of_check(result: Result, message: str, see: _See) -> Problem:
+    path, line = _place([(result.file, result.line)], see)
     name = result.check.partition("[")[0]
     told = {"result": result, "severity": Severity.ERROR, "id": name, "message": message}
     return Problem(**told, kind=str(result.status), path=path, line=line)  # type: ignore[arg-type]
 
 
-def _of_finding(result: Result, finding: Finding) -> Problem:
-    path, line = _place([(finding.file, finding.line), (result.file, result.line)])
+def _of_finding(result: Result, finding: Finding, see: _See) -> Problem:
+    path, line = _place([(finding.file, finding.line), (result.file, result.line)], see)
     told = ((name, getattr(finding, name)) for name in ("found", "wanted", "cause", "fix"))
     return Problem(
         result=result,
@@ -79,10 +83,10 @@ def _of_finding(result: Result, finding: Finding) -> Problem:
     )
 
 
-def _place(places: Iterable[tuple[str, int]]) -> tuple[str, int]:
+def _place(places: Iterable[tuple[str, int]], see: _See) -> tuple[str, int]:
     """Return the first place that lies in the checked-out project."""
     for file, line in places:
-        if file and (path := inside(file)):
+        if file and (path := see(file)):
             return path, max(0, line)
     return "", 0
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from preflight import __version__
 from preflight.model import Json, Report, Severity, Status
+from preflight.phrases import counted
 from preflight.reports.problems import Problem, inside, problems
 from preflight.reports.text import clipped, visible_lines
 from preflight.verdict import Verdict
@@ -29,7 +30,7 @@ def render(report: Report, verdict: Verdict) -> str:
     unanswered = [_notification(each, report) for each in told if _is_unanswered(each)]
     if more := len(results) - _MOST:
         unanswered += (
-            [{"level": "note", "message": {"text": f"{more:,} results more are left out"}}] if more > 0 else []
+            [{"level": "note", "message": {"text": f"{counted(more, 'result')} more left out"}}] if more > 0 else []
         )
     shown = results[:_MOST]
     rules = {each: index for index, each in enumerate(sorted({clipped(problem.id) for problem in shown}))}
