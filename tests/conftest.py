@@ -44,6 +44,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep what runs of the tests remember out of the user's home; before modules copy the environment."""
     state = tempfile.TemporaryDirectory(prefix="preflight-state-")
     os.environ["XDG_STATE_HOME"] = state.name
+    # What a CI service sets would change what commands show, and where reports point.
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE", "CI_PROJECT_DIR", "WORKSPACE"):
+        os.environ.pop(name, None)
     config.add_cleanup(state.cleanup)
 
 

@@ -13,6 +13,7 @@ from preflight.model import Place, Planned, Presence, Result, Status
 from preflight.phrases import in_a_row
 from preflight.places.engine import Gone
 from preflight.places.workers import Workers
+from preflight.system.secrets import Secrets
 
 LOCAL = "local"
 _SHORT = 300
@@ -57,9 +58,13 @@ class Heard:
 
 
 class Hearing:
-    """What has been heard from the workers. Each message costs the same however many there were; twice is as once."""
+    """What has been heard from the workers, without what is secret: whatever a report tells came in here.
 
-    def __init__(self, watcher: Watcher | None = None) -> None:
+    Each message costs the same however many there were; one that comes twice is as one that came once.
+    """
+
+    def __init__(self, watcher: Watcher | None, secrets: Secrets) -> None:
+        self._secrets = secrets
         self.heard: dict[str, Heard] = {}
         self._watcher = watcher
         self._last_checks: list[dict[str, Any]] = []
@@ -81,27 +86,25 @@ class Hearing:
         heard.last = time.time()
         match message["kind"]:
             case "planned":
-                new = {
-                    each["id"]: Planned.from_json(each) for each in message["checks"] if each["id"] not in heard.plan
-                }
-                heard.plan |= new
+                new = [name for name in self._plan(message["checks"]) if name not in heard.plan]
+                heard.plan = {**self._last_plan, **heard.plan} if heard.plan else self._last_plan
                 if tell is not None:
-                    tell.planned(list(new), place)
+                    tell.planned(new, place)
             case "started":
-                check = message["check"]
+                check = self._secrets.hide(message["check"])
                 if check not in heard.results:
                     heard.running.add(check)
                     if tell is not None:
                         tell.started(check, place)
             case "result":
-                told = message["result"]
+                told = self._secrets.hide(message["result"])
                 result = Result.from_json({key: self._kept(value) for key, value in told.items()})
                 heard.running.discard(result.check)
                 if result.check not in heard.results and tell is not None:
                     tell.ended(result)
                 heard.results[result.check] = result
             case "facts":
-                self._take_facts(heard, message["facts"], is_local=place == LOCAL)
+                self._take_facts(heard, self._secrets.hide(message["facts"]), is_local=place == LOCAL)
 
     def _take_facts(self, heard: Heard, facts: Mapping[str, Any], *, is_local: bool) -> None:
         """Keep facts; of the clock how far ahead it is, where it is another machine's."""
@@ -116,7 +119,8 @@ class Hearing:
         """Return a plan as it is read; the same object where the last one said the same, as most nodes' do."""
         if checks != self._last_checks:
             self._last_checks = checks
-            self._last_plan = {each["id"]: Planned.from_json(each) for each in checks}
+            planned = [Planned.from_json(each) for each in self._secrets.hide(checks)]
+            self._last_plan = {each.id: each for each in planned}
         return self._last_plan
 
     def _kept(self, value: object) -> object:
