@@ -42,7 +42,8 @@ def main(argv: Sequence[str]) -> int:
 
 def _serve(arguments: argparse.Namespace) -> int:
     from preflight.history.runs import History
-    from preflight.site.server import application, is_loopback, serve
+    from preflight.site.guard import is_loopback
+    from preflight.site.server import application, serve
 
     if not 0 <= arguments.port < 2**16:
         raise UserError(f"--port {arguments.port} is no port", fix="Use a number from 0 to 65535.")

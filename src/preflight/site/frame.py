@@ -101,6 +101,8 @@ def table(heads: Iterable[str], rows: Iterable[Markup], name: str) -> Markup:
 
 def badge(record: Record) -> Markup:
     """Return the state of a run, with its exit code where that is not 0."""
+    if record.flaws and not record.created:
+        return tag("span", {"class": "badge broken"}, "damaged")
     words = f"{record.state} {record.exit_code}" if record.exit_code else str(record.state)
     return tag("span", {"class": f"badge {_BADGES.get(record.state, 'open')}"}, words)
 

@@ -19,7 +19,8 @@ from preflight.site.guard import Application, Guard
 
 _OFFERED = 200  # names of runs, to compare them
 _THREADS = 4
-_FIX = "python -m pip install bottle waitress"
+_FIX = "python -m pip install 'bottle>=0.13' 'waitress>=3.0'"
+_DAMAGE = (TypeError, AttributeError, ValueError, LookupError, RecursionError, ArithmeticError, OSError)
 
 Asked = Callable[[str], str]
 _TOP, _BELOW = Links(served=True), Links("../", served=True)
@@ -103,6 +104,8 @@ def application(history: History, host: str, token: str = "") -> Guard:
                 data = page(asked, **given).encode("utf-8", "backslashreplace")
             except UserError as problem:
                 return bottle.HTTPError(404, problem.message)
+            except _DAMAGE as problem:  # of a record or a report that no one has written so
+                return bottle.HTTPError(500, f"This page cannot be shown: {problem}")
             version = f'"{hashlib.blake2b(data, digest_size=16).hexdigest()}"'
             if bottle.request.get_header("If-None-Match") == version:
                 return bottle.HTTPResponse(status=304, headers={"ETag": version})
@@ -135,9 +138,8 @@ def serve(app: Application, host: str, port: int, ready: Callable[[str, int], No
 
 
 def _nothing(problem: Any) -> str:
-    """Return the page for what is not there; what a program of ours raised stands in the server's own output."""
-    words = str(problem.body) if problem.status_code == 404 else "This page cannot be shown."
-    said = main("Not here", tag("p", None, words), tag("p", None, tag("a", {"href": "/"}, "The runs")))
+    """Return the page that stands where nothing else can."""
+    said = main("Not here", tag("p", None, str(problem.body)), tag("p", None, tag("a", {"href": "/"}, "The runs")))
     return document("Not here", Links("/", served=True), said)
 
 

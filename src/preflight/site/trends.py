@@ -70,8 +70,8 @@ def sparkline(series: Series) -> Markup:
     return tag(
         "svg",
         {"class": "spark", "viewBox": f"0 0 {_WIDTH} {_HEIGHT}", "role": "img", "aria-label": words},
-        tag("path", {"d": line}),
         tag("circle", {"class": "dot", "cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": 2}),
+        tag("path", {"d": line}),
     )
 
 
