@@ -29,7 +29,7 @@ def test_it_holds_the_last_ones_and_is_written_again(records: Records, history: 
     history.add(records, "new")
     export(History(records), tmp_path, 2)
     assert "new" in (tmp_path / "index.html").read_text()
-    assert not [each for each in tmp_path.rglob(".preflight-*")]
+    assert not list(tmp_path.rglob(".preflight-*"))
 
 
 def test_it_asks_no_server(records: Records, tmp_path: Path) -> None:
