@@ -240,7 +240,7 @@ def _run(rehearsed: Rehearsed, whole: Duration | None, where: dict[str, Any]) ->
         f"the run will take about {likely}{between}, {format_size(taken.together)} of memory "
         f"and {format_size(saved)} of disk",
         id="forecasts.run",
-        evidence={**_made(whole), "memory of the largest process": taken.process},
+        evidence={**_made(whole), "memory of the largest process": taken.process, "curve": forecasts.curve(rehearsed)},
         **where,
     )
 

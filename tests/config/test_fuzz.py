@@ -1,5 +1,6 @@
 """Whatever stands in a file, it is a Config or a UserError with a line."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,9 +8,11 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from preflight.config import Config, asked, entries, label, load
 from preflight.config.document import read_text
+from preflight.config.jsonschema import config_schema
 from preflight.errors import UserError
 
 quick = settings(
@@ -146,3 +149,19 @@ def test_the_fuzzer_sees_both_answers():
     is_answered("preflight: {imports: [torch]}")
     with pytest.raises(UserError):
         load(Path("foo.yaml"), text="preflight: {imports: 3}")
+
+
+SCHEMA = Draft202012Validator(config_schema())
+
+
+@quick
+@given(sections())
+def test_the_published_schema_refuses_nothing_that_is_taken(section):
+    text = yaml.safe_dump({"preflight": section}, allow_unicode=True)
+    if answer(lambda: load(Path("foo.yaml"), text=text)) is None:
+        return
+    try:
+        plain = json.loads(json.dumps(yaml.safe_load(text), default=str))
+    except (TypeError, ValueError, yaml.YAMLError):  # keys that JSON has no word for
+        return
+    assert not [error.message for error in SCHEMA.iter_errors(plain)]

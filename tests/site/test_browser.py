@@ -1,6 +1,5 @@
 """The site in Chromium, as a person uses it."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -20,11 +19,6 @@ from preflight.records.results import Results
 from preflight.records.states import State
 from preflight.site.export import export
 
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-AXE = Path(os.environ.get("AXE_CORE", Path(__file__).parents[2] / ".cache" / "axe-core" / "axe.min.js"))
 PAGES = (
     "",
     "trends.html",
@@ -60,15 +54,20 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """Start one browser for all tests."""
-    if not shutil.which("chromium"):
+def world(load_world: Any) -> ModuleType:
+    """Return the module that knows Chromium."""
+    world: ModuleType = load_world("browser")
+    if world.CHROMIUM is None:
         pytest.skip("needs Chromium")
-    api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+    pytest.importorskip("playwright", reason="needs playwright")
+    return world
+
+
+@pytest.fixture(scope="module")
+def chromium(world: ModuleType) -> Iterator[Any]:
+    """Start one browser for all tests."""
+    with world.chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -81,21 +80,24 @@ def site(tmp_path_factory: pytest.TempPathFactory, load_world: Any) -> Iterator[
 
 
 @pytest.fixture
-def window(chromium: Any) -> Iterator[Any]:
-    """Return a new window; nothing may be wrong in it, and nothing may be asked of another machine."""
+def tab(chromium: Any, world: ModuleType) -> Iterator[Any]:
+    """Return a new window under the policy of the pages; nothing may be wrong, and no other machine may be asked."""
     context = chromium.new_context(viewport={"width": 1100, "height": 800})
     context.set_default_timeout(20_000)
-    window = context.new_page()
-    wrong: list[str] = []
-    window.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
-    window.on("pageerror", lambda problem: wrong.append(str(problem)))
-    asked: list[str] = []
-    window.on("request", lambda request: asked.append(request.url))
-    yield window
+    tab = world.Tab(context.new_page())
+    tab.page.on("console", lambda said: tab.complaints.append(said.text) if said.type != "log" else None)
+    tab.page.on("pageerror", lambda problem: tab.complaints.append(str(problem)))
+    tab.page.on("request", lambda request: tab.asked.append(request.url))
+    yield tab
     context.close()
-    assert [each for each in asked if not each.startswith(("http://127.0.0.1:", "file://"))] == []
-    assert asked
-    assert wrong == []
+    assert tab.asked
+    assert (tab.foreign, tab.complaints) == ([], [])
+
+
+@pytest.fixture
+def window(tab: Any) -> Any:
+    """Return its page."""
+    return tab.page
 
 
 def focused(window: Any) -> str:
@@ -184,27 +186,17 @@ def test_a_phone_shows_all(window: Any, site: Site, page: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
-def test_everyone_can_read_it(window: Any, site: Site, scheme: str) -> None:
-    if not AXE.is_file():
-        pytest.skip("needs axe-core: its axe.min.js in AXE_CORE")
+def test_everyone_can_read_it(tab: Any, site: Site, scheme: str) -> None:
+    pytest.importorskip("axe_playwright_python", reason="needs axe-core")
     run = site.history.begin(site.records, "checking")
     results = Results(run)
     results.planned(["a.b", "c.d"])
     results.ended(Result(check="a.b", status=Status.BROKEN, reason="it hung", started=time.time()))
-    window.emulate_media(color_scheme=scheme)
-    for page in (*PAGES, "run/checking.html"):
-        window.goto(f"{site.address}{page}")
-        assert violations(window) == [], page
-    # The report itself has tests of its own.
-    window.goto(f"{site.address}run/bad.html")
-    assert violations(window, "{include: [['nav.site'], ['aside']]}") == []
+    tab.page.emulate_media(color_scheme=scheme)
+    for page in (*PAGES, "run/checking.html", "run/bad.html"):
+        tab.page.goto(f"{site.address}{page}")
+        assert tab.violations() == [], page
     shutil.rmtree(run.folder)
-
-
-def violations(window: Any, which: str = "") -> list[tuple[str, str]]:
-    window.evaluate(AXE.read_text(encoding="utf-8"))
-    found = window.evaluate(f"axe.run({which})")["violations"]
-    return [(each["id"], each["nodes"][0]["html"]) for each in found]
 
 
 def test_files_need_no_server(window: Any, site: Site, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ COMMANDS = {
     "logs": "print what a run has printed",
     "report": "show the history of runs in a browser",
     "diff": "tell what has changed since it last worked",
+    "schema": "print the JSON Schema of a config or of a report",
     "facts": "write what is known of the GPUs, for bug reports and --facts",
     "data": "write the checksums of a folder, and verify them",
     "env": "lock what is installed, and tell whether it still is that",

@@ -24,10 +24,16 @@ _DTYPES |= {"half": "float16", "bf16": "bfloat16", "fp8": "float8"}
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """What a scalar may be: the words for it, and the function that reads it or raises ValueError."""
+    """What a scalar may be: the words for it, and the function that reads it or raises ValueError.
+
+    `types` are the names that JSON Schema has for what it may be besides text, `words` all that it may be where these
+    are few.
+    """
 
     wanted: str
     read: Callable[[Any], Any]
+    types: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
 
 def read_text(value: Any) -> str:
@@ -173,28 +179,32 @@ def _read_column(value: Any) -> str:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else read_text(value)
 
 
-Size = Annotated[int, Scalar("a size such as 50GB, 40GiB or 512MB", parse_size)]
-Count = Annotated[int, Scalar("a count such as 5000, 100k or 2M", parse_count)]
-Duration = Annotated[float, Scalar("a duration such as 60s, 2m or 1h30m", parse_duration)]
+Size = Annotated[int, Scalar("a size such as 50GB, 40GiB or 512MB", parse_size, ("number",))]
+Count = Annotated[int, Scalar("a count such as 5000, 100k or 2M", parse_count, ("number",))]
+Duration = Annotated[float, Scalar("a duration such as 60s, 2m or 1h30m", parse_duration, ("number",))]
 Day = Annotated[date, Scalar("a date such as 2027-01-31", _read_date)]
 Specifiers = Annotated[str, Scalar("a version specifier such as >=8.0", _read_specifiers)]
 Module = Annotated[str, Scalar("an import name such as torch, or torch>=2.4", matching(_NAME))]
 Step = Annotated[str, Scalar("`module:function`", matching(f"{_NAME}:{_NAME}"))]
-Port = Annotated[int, Scalar("a port from 1 to 65535", whole_number(*_PORTS))]
+Port = Annotated[int, Scalar("a port from 1 to 65535", whole_number(*_PORTS), ("number",))]
 Host = Annotated[str, Scalar("`name:port`", _read_host)]
-Access = Annotated[frozenset[str], Scalar("read, write, execute, or some of them joined by `+`", _read_access)]
-Open = Annotated[int | Literal["all"], Scalar("a number of files above 0, or `all`", _read_open)]
-Question = Annotated[str, Scalar(f"one of {', '.join(QUESTIONS)}", _read_question)]
+Access = Annotated[
+    frozenset[str], Scalar("read, write, execute, or some of them joined by `+`", _read_access, ("array",))
+]
+Open = Annotated[int | Literal["all"], Scalar("a number of files above 0, or `all`", _read_open, ("number",))]
+Question = Annotated[str, Scalar(f"one of {', '.join(QUESTIONS)}", _read_question, words=QUESTIONS)]
 Dtype = Annotated[str, Scalar("float64, float32, tf32, float16, bfloat16, float8 or int8", _read_dtype)]
-Range = Annotated[tuple[float, float], Scalar("two numbers, the smaller first", _read_range)]
-Choice = Annotated[tuple[Any, ...], Scalar("a list of single values", _read_set)]
+Range = Annotated[tuple[float, float], Scalar("two numbers, the smaller first", _read_range, ("array",))]
+Choice = Annotated[tuple[Any, ...], Scalar("a list of single values", _read_set, ("array",))]
 Encoding = Annotated[str, Scalar("an encoding that Python knows, such as utf-8", _read_encoding)]
 Sha256 = Annotated[str, Scalar("64 hexadecimal digits in quotes", matching(r"[0-9a-fA-F]{64}"))]
 Glob = Annotated[str, Scalar("a glob below the path, such as **/*.png", _read_glob)]
 Command = Annotated[str, Scalar("a command line", _read_command)]
-Column = Annotated[str, Scalar("a column name", _read_column)]
-Drifted = Annotated[str, Scalar("commit, refuse or ignore", matching("commit|refuse|ignore"))]
-Seed = Annotated[int, Scalar("a whole number from 0 to 2^32 - 1", whole_number(0, 2**32 - 1))]
+Column = Annotated[str, Scalar("a column name", _read_column, ("integer",))]
+Drifted = Annotated[
+    str, Scalar("commit, refuse or ignore", matching("commit|refuse|ignore"), words=("commit", "refuse", "ignore"))
+]
+Seed = Annotated[int, Scalar("a whole number from 0 to 2^32 - 1", whole_number(0, 2**32 - 1), ("number",))]
 Variable = Annotated[str, Scalar("the name of an environment variable", matching(r"[^\s=]+"))]
 FindingId = Annotated[str, Scalar("the id of a finding such as gpu.persistence", matching(r"\S+"))]
 Python = Annotated[str, Scalar("an interpreter, such as python or /opt/env/bin/python", read_text)]

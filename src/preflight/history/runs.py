@@ -104,9 +104,12 @@ class History:
             report, verdict, flaw = None, None, _damaged(problem)
         return Stored(run=run, record=record, report=report, verdict=verdict, flaw=flaw)
 
-    def worked_before(self, name: str) -> str:
-        """Return the run that last worked before this one, of the last few hundred; empty where none did."""
-        names = self.names()
+    def worked_before(self, name: str, names: Sequence[str] = ()) -> str:
+        """Return the run that last worked before this one, of the last few hundred; empty where none did.
+
+        `names` are those of all runs, where they are known already.
+        """
+        names = names or self.names()
         earlier = names[names.index(name) + 1 :] if name in names else []
         for each in islice(earlier, _LOOKED_BACK):
             record = Run(self.records.folder / each).read()

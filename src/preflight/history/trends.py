@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 from math import isfinite
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from preflight.history.runs import History, report_of
 from preflight.model import Report, Status
@@ -69,8 +72,26 @@ def trends(history: History, count: int = RUNS) -> Trends:
     return Trends(hosts=ordered, looked_at=looked_at, flawed=tuple(flawed))
 
 
+class _File(NamedTuple):
+    """A report as it was at one time: its run's folder, when it was written and its size."""
+
+    folder: str
+    modified: int
+    size: int
+
+
 def _measured(run: Run) -> tuple[Measured, ...] | None:
-    report, _ = report_of(run)
+    try:
+        facts = os.stat(run.report)
+    except OSError:
+        return None
+    return _of_file(_File(os.fspath(run.folder), facts.st_mtime_ns, facts.st_size))
+
+
+@lru_cache(maxsize=2 * RUNS)
+def _of_file(file: _File) -> tuple[Measured, ...] | None:
+    """Return what a report has measured; kept, since a page is asked for often and a report changes seldom."""
+    report, _ = report_of(Run(Path(file.folder)))
     if report is None:
         return None
     try:

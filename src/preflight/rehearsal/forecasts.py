@@ -39,6 +39,10 @@ class Duration:
     repeats: float = 1.0
 
 
+# Points that a plot of one has room for.
+_MOST_POINTS = 200
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Growth:
     """Something that grows with every batch: by how much, through how many batches of the real run, `since` how many.
@@ -143,6 +147,21 @@ def _repeats(events: Sequence[Event], main: Loader) -> float | None:
     if told["steps"]:
         epochs = told["steps"] * (told["accumulation"] or 1) / (main.length or 1)
     return None if not epochs else max(1.0, epochs / len(main.passes))
+
+
+def curve(done: Rehearsed) -> list[tuple[float, int, float]]:
+    """Return (seconds since the first batch, bytes of its process, seconds that it took) of the batches in their order.
+
+    Where they are many, every n-th, at most 200.
+    """
+    passes = [each for loader in main_loaders(done.events) for each in loader.passes]
+    batches = sorted((each for one in passes for each in one.batches if each.facts.get("rss")), key=lambda b: b.handed)
+    step = -(-len(batches) // _MOST_POINTS) or 1
+    first = batches[0].handed if batches else 0.0
+    return [
+        (round(each.handed - first, 3), each.facts["rss"], round(each.waited + (each.worked or 0.0), 4))
+        for each in batches[::step]
+    ]
 
 
 def memory(done: Rehearsed) -> Memory | None:

@@ -13,6 +13,9 @@ FORMATS = {
     "json": "preflight.reports.json:render",
     "junit": "preflight.reports.junit:render",
     "html": "preflight.reports.html:render",
+    "prometheus": "preflight.reports.prometheus:render",
+    "nagios": "preflight.reports.nagios:render",
+    "tap": "preflight.reports.tap:render",
 }
 
 

@@ -38,10 +38,10 @@ def export(history: History, folder: Path, count: int = RUNS) -> int:
 def _pages(history: History, count: int) -> Iterator[tuple[str, str]]:
     """Yield each file with its text: those that others lead to first, and the list last."""
     top, below = Links(), Links("../")
-    names = history.names()[:count]
-    for name in names:
+    names = history.names()
+    for name in names[:count]:
         yield f"run/{name}.html", runs.run(history.stored(name), below)
-        before = history.worked_before(name)
+        before = history.worked_before(name, names)
         page = changes.changes(history.changes(before, name), below) if before else changes.unknown(name, below)
         yield f"changes/{name}.html", page
     found = trends(history, count)

@@ -7,7 +7,7 @@ from html import escape
 
 from preflight.reports.text import clipped
 
-_VOID = frozenset({"meta", "input", "br", "rect", "path", "line", "link"})
+_VOID = frozenset({"meta", "input", "br", "link"})
 
 Attributes = Mapping[str, object]
 

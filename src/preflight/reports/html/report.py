@@ -121,7 +121,7 @@ def _filter(report: Report, results: Sequence[Result]) -> Markup:
     """Return what chooses among the results; it works by the script and is not shown without it."""
     families = sorted({each.family for each in results})
     statuses = ("failed", "broken", "warning", "skipped", "passed")
-    options = [tag("option", {"value": each}, each) for each in ("", *families)]
+    options = [tag("option", {"value": each}, each or "all") for each in ("", *families)]
     chosen = [
         tag("label", None, tag("input", {"type": "checkbox", "name": "status", "value": each}), f" {each}")
         for each in statuses

@@ -27,9 +27,11 @@
   const filter = document.querySelector("form.filter");
   if (filter) {
     filter.hidden = false;
-    const results = all("[data-family]").map((element) => ({ element, text: element.textContent.toLowerCase() }));
-    const rows = all("[data-nodes]").map((element) => ({ element, names: expanded(element.dataset.nodes) }));
+    let results, rows;
     const choose = () => {
+      // A large page is read when it is first searched, so that it opens at once.
+      results ??= all("[data-family]").map((element) => ({ element, text: element.textContent.toLowerCase() }));
+      rows ??= all("[data-nodes]").map((element) => ({ element, names: expanded(element.dataset.nodes) }));
       const given = new FormData(filter);
       const text = (given.get("text") || "").trim().toLowerCase();
       const family = given.get("family") || "";

@@ -35,7 +35,7 @@ def section(results: Sequence[Result]) -> Markup:
         "section",
         {"aria-labelledby": "times"},
         tag("h2", {"id": "times"}, "Times"),
-        tag("div", {"class": "wide", "tabindex": 0, "role": "region", "aria-labelledby": "times"}, table),
+        tag("div", {"class": "wide", "tabindex": 0, "role": "region", "aria-label": "Bars of the times"}, table),
     )
 
 
