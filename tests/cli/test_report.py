@@ -1,11 +1,14 @@
 """`preflight report`."""
 
+import re
+import shlex
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from preflight.cli import report
 from preflight.cli.main import main
 from preflight.errors import UserError
 from preflight.records.folder import Records
@@ -59,3 +62,18 @@ def test_records_are_made_by_no_look(history: ModuleType, tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     main(["report", "export", "--dir", "public"])
     assert [each.name for each in tmp_path.iterdir()] == ["public"]
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "reports.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", re.findall(r"^preflight report (.*?) *#", PAGE, re.MULTILINE))
+def test_the_commands_of_the_page_are_understood(command: str) -> None:
+    assert report.parser().parse_args(shlex.split(command)).action in ("serve", "export")
+
+
+def test_the_page_says_what_installs_the_libraries() -> None:
+    from preflight.site import server
+
+    assert server.FIX in PAGE
+    assert f":{report.PORT}" in PAGE

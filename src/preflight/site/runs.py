@@ -17,6 +17,7 @@ from preflight.site.frame import Links, badge, command_of, document, main, part,
 from preflight.verdict import decide, refuses
 
 _SECONDS = 2  # after which the list is asked for again
+# The page of a report is the largest, and less happens once it is there.
 _SECONDS_CHECKING, _SECONDS_RUNNING = 1, 5
 _DAMAGE = (TypeError, AttributeError, ValueError, KeyError, RecursionError, ArithmeticError)
 
@@ -145,7 +146,8 @@ def _aside(stored: Stored, links: Links) -> Markup:
         "why": record.reason,
     }
     pairs = [(tag("dt", None, name), tag("dd", None, value)) for name, value in facts.items() if value]
-    live = _SECONDS_RUNNING if links.served and stored.goes_on and stored.partial is None else None
+    seconds = _SECONDS_RUNNING if stored.report else _SECONDS
+    live = seconds if links.served and stored.goes_on and stored.partial is None else None
     return tag(
         "aside",
         {"aria-label": "The run", "data-live": live},

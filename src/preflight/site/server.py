@@ -19,7 +19,7 @@ from preflight.site.guard import Application, Guard
 
 _OFFERED = 200  # names of runs, to compare them
 _THREADS = 4
-_FIX = "python -m pip install 'bottle>=0.13' 'waitress>=3.0'"
+FIX = "python -m pip install 'bottle>=0.13' 'waitress>=3.0'"
 _DAMAGE = (TypeError, AttributeError, ValueError, LookupError, RecursionError, ArithmeticError, OSError)
 
 Asked = Callable[[str], str]
@@ -147,4 +147,4 @@ def _library(name: str) -> Any:
     try:
         return import_module(name)
     except ModuleNotFoundError:
-        raise UserError(f"{name} is not installed, which serves the pages", fix=_FIX) from None
+        raise UserError(f"{name} is not installed, which serves the pages", fix=FIX) from None
