@@ -171,8 +171,10 @@ def report_of(run: Run) -> tuple[Report | None, str]:
 
 
 def told(partial: Partial) -> str:
-    """Return how far checks are, in one line: `3 of 40 checks have ended`."""
+    """Return how far checks are, in one line: `3 of 40 checks have ended`, or that they begin."""
     planned = max(len(partial.planned), len(partial.results))
+    if not planned:
+        return "the checks begin"
     return f"{len(partial.results)} of {counted(planned, 'check')} {'has' if planned == 1 else 'have'} ended"
 
 

@@ -24,7 +24,7 @@ _DAMAGE = (TypeError, AttributeError, ValueError, KeyError, RecursionError, Arit
 
 def index(page: Page, links: Links, find: str = "") -> str:
     """Return a page of the list, the latest run first."""
-    heads = ("run", "state", "verdict", "created", "took", "where", "commit", "command", "since it worked")
+    heads = ("run", "state", "verdict", "created", "took", "where", "commit", "command", "changes")
     runs = table(heads, (_row(each, links) for each in page.records), "Runs")
     nothing = tag("p", None, f"No run has {find} in its name." if find else "No run is recorded here.")
     shown = part("runs", tag("div", {"data-rows": True}, runs) if page.records else nothing, _pages(page, links, find))
