@@ -150,6 +150,18 @@ def channel(conda: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield folder
 
 
+@pytest.fixture
+def history(load_world: Callable[[str], ModuleType]) -> ModuleType:
+    """The module that makes records of runs as launches leave them."""
+    return load_world("runs")
+
+
+@pytest.fixture
+def records(history: ModuleType, tmp_path: Path) -> Any:
+    """Records of eight runs, some of them damaged."""
+    return history.make(tmp_path / "runs")
+
+
 class Project:
     """A folder with checks in it."""
 

@@ -26,6 +26,38 @@ from preflight.worker.request import Selection
 Together = Callable[[Engine, Sequence[str]], Sequence[Result]]
 
 
+class Watchers:
+    """Several that look on as one."""
+
+    def __init__(self, *watchers: Watcher) -> None:
+        self._watchers = watchers
+
+    def planned(self, ids: Sequence[str]) -> None:
+        """Tell it to each."""
+        for each in self._watchers:
+            each.planned(ids)
+
+    def started(self, check: str) -> None:
+        """Tell it to each."""
+        for each in self._watchers:
+            each.started(check)
+
+    def ended(self, result: Result) -> None:
+        """Tell it to each."""
+        for each in self._watchers:
+            each.ended(result)
+
+    def tick(self) -> None:
+        """Tell it to each."""
+        for each in self._watchers:
+            each.tick()
+
+    def close(self) -> None:
+        """Tell it to each."""
+        for each in self._watchers:
+            each.close()
+
+
 def run(  # noqa: PLR0913 - all but the config by name
     config: Config,
     *,

@@ -21,6 +21,7 @@ COMMANDS = {
     "show": "show a stored report again, or a run",
     "runs": "list the runs that were launched",
     "logs": "print what a run has printed",
+    "report": "show the history of runs in a browser",
     "diff": "tell what has changed since it last worked",
     "schema": "print the JSON Schema of a config or of a report",
     "facts": "write what is known of the GPUs, for bug reports and --facts",
