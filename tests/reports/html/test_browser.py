@@ -174,6 +174,7 @@ def test_what_is_printed_has_everything(at: Open) -> None:
         tab.page.evaluate("dispatchEvent(new Event('beforeprint'))")
         assert shown(tab, "form") == []
         assert len(shown(tab, "li .id")) > 5
+        assert "processes\nno limit" in shown(tab, ".facts div")
 
 
 SCRIPT = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
