@@ -69,7 +69,7 @@ def _config(schema: Schema) -> Iterator[str]:
         section = sections[name]
         yield from (f"## {name}", "", *section["description"].splitlines(), "")
         yield from ("| key | takes |", "| --- | --- |")
-        keys = next((each for each in [section, *section.get("anyOf", [])] if "properties" in each))["properties"]
+        keys = next(each for each in [section, *section.get("anyOf", [])] if "properties" in each)["properties"]
         for key, takes in keys.items():
             yield f"| `{key}` | {_cell('; '.join(dict.fromkeys(_takes(takes))))} |"
         yield ""

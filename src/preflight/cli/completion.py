@@ -20,8 +20,8 @@ _ASKED = {"ID": "ids", "RUN": "runs", "REPORT.json|RUN": "runs"}
 class Word:
     """An option, or what stands without one (`names` is empty there), and what may follow.
 
-    `values` are all there are; `asked` names the question (`checks`, `ids` or `runs`) that tells them; `takes` is false for
-    what takes no value.
+    `values` are all there are; `asked` names the question (`checks`, `ids` or `runs`) that tells them; `takes` is
+    false for what takes no value.
     """
 
     names: Sequence[str] = ()
