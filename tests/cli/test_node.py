@@ -167,6 +167,15 @@ def state(name: str, until: str = "") -> str:
     return said
 
 
+def wait_for_words(name: str, words: str) -> None:
+    """Return once the log of a node's slurmd has them, which it writes after the program has ended."""
+    log = Path(os.environ["SLURM_CONF"]).parent / "log" / name
+    end = time.monotonic() + 120
+    while words not in log.read_text():
+        assert time.monotonic() < end, log.read_text()
+        time.sleep(0.2)
+
+
 def runs_at(name: str) -> bool:
     """Tell whether a job starts at a node."""
     return slurm("srun", "--immediate=20", f"--nodelist={name}", "sh", "-c", "echo $SLURMD_NODENAME") == name
@@ -180,8 +189,7 @@ def test_as_prolog_it_keeps_a_job_from_a_bad_node(cluster: Hook, etc: Path) -> N
     assert not runs_at("n2")
     assert state("n2", "drain").endswith("Prolog error")
     assert "drain" not in state("n1")
-    log = Path(os.environ["SLURM_CONF"]).parent / "log" / "n2"
-    assert "preflight: NO-GO at n2: mine.is-well: the disk is dying" in log.read_text()
+    wait_for_words("n2", "preflight: NO-GO at n2: mine.is-well: the disk is dying")
     (etc / "preflight_checks" / "bad").unlink()
     slurm("scontrol", "update", "nodename=n2", "state=resume")
     assert runs_at("n2")
@@ -193,9 +201,6 @@ def test_as_healthcheck_it_drains_a_bad_node_with_the_reason(cluster: Hook, etc:
     (etc / "preflight_checks" / "bad").write_text("n1 n2")
     cluster("HealthCheckProgram", more="HealthCheckInterval=15\n")
     assert state("n2", "drain").endswith("preflight: mine.is-well: the disk is dying")
-    log = Path(os.environ["SLURM_CONF"]).parent / "log" / "n2"
-    end = time.monotonic() + 30
-    while "the disk is dying; n2 is drained" not in log.read_text():  # slurmd tells once the program has ended
-        assert time.monotonic() < end
-        time.sleep(0.2)
+    wait_for_words("n2", "the disk is dying; n2 is drained")
+    wait_for_words("n1", "the disk is dying")
     assert state("n1").endswith("a fan"), "the reason of an administrator is not ours to replace"

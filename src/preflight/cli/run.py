@@ -34,7 +34,10 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--strict", action="store_true", help="let warnings count")
     parser.add_argument(
-        "--on", metavar="PLACE", default="", help="run on every node of `slurm`: of this job, or of one made for it"
+        "--on",
+        metavar="PLACE",
+        default="",
+        help="run on many nodes: `slurm` (those of this job, or of one made for it), `ssh:a,b[1-4]` or `hosts:FILE`",
     )
     for name in _NODES:
         told = f"with --on: where the nodes that are {name} are written to, one in a line"
