@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     """Return what the command takes."""
     parser = options.command_parser("node", "Check this node within a deadline, and say a line only of what is wrong.")
     parser.add_argument(
-        "--config", metavar="FILE", type=Path, default=Path("/etc/preflight.yaml"), help="default: %(default)s"
+        "--config", metavar="FILE", type=Path, default=Path("/etc/preflight.yaml"), help="default: /etc/preflight.yaml"
     )
     options.add_selection(parser)
     parser.add_argument(
@@ -57,12 +57,12 @@ def parser() -> argparse.ArgumentParser:
         choices=("prolog", "healthcheck"),
         help="which hook of slurmd runs it; then an exit code other than 0 refuses the node",
     )
-    parser.add_argument("--deadline", metavar="TIME", default="30s", help="for all of it; default: %(default)s")
+    parser.add_argument("--deadline", metavar="TIME", default="30s", help="for all of it; default: 30s")
     parser.add_argument(
         "--without-verdict",
         choices=("pass", "refuse"),
         default="pass",
-        help="with --as: what a node is that could not be judged; default: %(default)s",
+        help="with --as: what a node is that could not be judged; default: pass",
     )
     parser.add_argument(
         "--drain", action="store_true", help="drain a node that is NO-GO, with the reason; as root or operator of Slurm"
