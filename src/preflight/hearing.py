@@ -211,7 +211,7 @@ def shared(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def rest(facts: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
     """Return what `facts` hold besides what is common, within mappings as well."""
     return {
-        key: _besides(value, common[key]) if key in common else value
+        key: _besides(value, common[key]) if isinstance(common.get(key), Mapping) else value
         for key, value in facts.items()
         if key not in common or (common[key] is not value and common[key] != value)
     }
@@ -223,5 +223,7 @@ def _same(one: object, other: object) -> dict[str, Any]:
     return {key: value for key, value in one.items() if key in other and other[key] == value}
 
 
-def _besides(value: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
+def _besides(value: Any, common: Mapping[str, Any]) -> Any:
+    if not isinstance(value, Mapping):
+        return value
     return {key: each for key, each in value.items() if key not in common or common[key] != each}
