@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,7 @@ def check_works(entry: Import, imported: Mapping[str, Imported], config: Config,
     elif earlier := _same_failure(failed, config, imported):
         pytest.skip(f"it fails for the same reason as imports.works[{earlier}]")
     else:
-        yield explain(failed, error)
+        yield _placed(explain(failed, error), entry, config, root)
 
 
 @check(needs="*")
@@ -247,6 +248,19 @@ def _shadowing(facts: Imported, path: SearchPath, config: Config, root: Path) ->
             fix=f"Rename it, or take {found.name} out of `imports:` if it is what is meant",
             file=found.file,
         )
+
+
+def _placed(finding: Finding, entry: Import, config: Config, root: Path) -> Finding:
+    """Return a finding that points into the project: at what it names there, else at the import, else at the entry."""
+    if finding.file and Path(finding.file).is_relative_to(root):
+        return finding
+    named = {each.name: each for each in _program(config, root).imports}
+    top = entry.name.partition(".")[0]
+    if statement := named.get(entry.name) or next(
+        (each for name, each in named.items() if name.split(".")[0] == top), None
+    ):
+        return replace(finding, file=str(statement.file), line=statement.line)
+    return replace(finding, file=entry.at.file, line=entry.at.line)
 
 
 def _program(config: Config, root: Path) -> Program:

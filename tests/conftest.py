@@ -44,6 +44,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep what runs of the tests remember out of the user's home; before modules copy the environment."""
     state = tempfile.TemporaryDirectory(prefix="preflight-state-")
     os.environ["XDG_STATE_HOME"] = state.name
+    # What a CI service sets would change what commands show, and where reports point.
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE", "CI_PROJECT_DIR", "WORKSPACE"):
+        os.environ.pop(name, None)
     config.add_cleanup(state.cleanup)
 
 
@@ -145,6 +148,18 @@ def channel(conda: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RATTLER_CACHE_DIR", str(folder.parent / "cache"))
         yield folder
+
+
+@pytest.fixture
+def history(load_world: Callable[[str], ModuleType]) -> ModuleType:
+    """The module that makes records of runs as launches leave them."""
+    return load_world("runs")
+
+
+@pytest.fixture
+def records(history: ModuleType, tmp_path: Path) -> Any:
+    """Records of eight runs, some of them damaged."""
+    return history.make(tmp_path / "runs")
 
 
 class Project:

@@ -10,10 +10,10 @@ from preflight.config import Config
 from preflight.hearing import Hearing, rest, shared
 from preflight.model import Presence, Status
 from preflight.places.engine import Gone
+from preflight.system.secrets import Secrets
 
-FACTS = st.dictionaries(
-    st.sampled_from("abc"), st.integers(0, 1) | st.dictionaries(st.sampled_from("xyz"), st.integers(0, 1)), max_size=3
-)
+VALUES = st.none() | st.integers(0, 1) | st.just([])
+FACTS = st.dictionaries(st.sampled_from("abc"), VALUES | st.dictionaries(st.sampled_from("xyz"), VALUES), max_size=3)
 
 
 class Said:
@@ -46,7 +46,7 @@ def passed(check: str, place: str) -> dict[str, Any]:
 
 
 def hear(*said: tuple[str, dict[str, Any]]) -> Hearing:
-    hearing = Hearing()
+    hearing = Hearing(None, Secrets())
     hearing.listen(Said(said), Config())
     return hearing
 
@@ -102,6 +102,13 @@ def test_a_node_that_is_gone_keeps_what_it_answered() -> None:
     assert len(hearing.results(gone, interrupted=True)) == 1
 
 
+def test_a_check_that_was_ended_with_its_job_is_no_finding_about_its_node() -> None:
+    broken = {"check": "a.b", "status": "BROKEN", "place": "n1", "reason": "its process was ended by SIGTERM"}
+    hearing = hear(("n1", planned("a.b")), ("n1", {"kind": "result", "result": broken}))
+    assert hearing.results({})[0].reason == "its process was ended by SIGTERM"
+    assert hearing.results({"n1": Gone(Presence.CANCELLED, "cancelled")})[0].reason == "cancelled"
+
+
 @given(st.lists(FACTS, min_size=1, max_size=5))
 def test_what_is_shared_and_the_rest_make_the_whole(facts: list[dict[str, Any]]) -> None:
     """Nothing is lost and nothing told twice, within mappings as well."""
@@ -129,3 +136,11 @@ def test_facts_that_all_share_are_told_once() -> None:
         {"host": "n2"},
         {"host": "n3", "packages": {"torch": "2.5"}},
     ]
+
+
+@given(st.lists(FACTS, min_size=1, max_size=4), FACTS)
+def test_a_place_that_is_not_among_those_that_share_keeps_its_own(told: list[dict[str, Any]], other: Any) -> None:
+    """One that fell silent has facts too, of any kind."""
+    own = rest(other, shared(told))
+    for key, value in other.items():
+        assert key not in own or own[key] == value or isinstance(value, dict)

@@ -13,9 +13,11 @@ from preflight.model import Place, Planned, Presence, Result, Status
 from preflight.phrases import in_a_row
 from preflight.places.engine import Gone
 from preflight.places.workers import Workers
+from preflight.system.secrets import Secrets
 
 LOCAL = "local"
 _SHORT = 300
+_ENDED = "ended by SIGTERM"
 
 
 class Watcher(Protocol):
@@ -56,9 +58,13 @@ class Heard:
 
 
 class Hearing:
-    """What has been heard from the workers. Each message costs the same however many there were; twice is as once."""
+    """What has been heard from the workers, without what is secret: whatever a report tells came in here.
 
-    def __init__(self, watcher: Watcher | None = None) -> None:
+    Each message costs the same however many there were; one that comes twice is as one that came once.
+    """
+
+    def __init__(self, watcher: Watcher | None, secrets: Secrets) -> None:
+        self._secrets = secrets
         self.heard: dict[str, Heard] = {}
         self._watcher = watcher
         self._last_checks: list[dict[str, Any]] = []
@@ -80,27 +86,25 @@ class Hearing:
         heard.last = time.time()
         match message["kind"]:
             case "planned":
-                new = {
-                    each["id"]: Planned.from_json(each) for each in message["checks"] if each["id"] not in heard.plan
-                }
-                heard.plan |= new
+                new = [name for name in self._plan(message["checks"]) if name not in heard.plan]
+                heard.plan = {**self._last_plan, **heard.plan} if heard.plan else self._last_plan
                 if tell is not None:
-                    tell.planned(list(new), place)
+                    tell.planned(new, place)
             case "started":
-                check = message["check"]
+                check = self._secrets.hide(message["check"])
                 if check not in heard.results:
                     heard.running.add(check)
                     if tell is not None:
                         tell.started(check, place)
             case "result":
-                told = message["result"]
+                told = self._secrets.hide(message["result"])
                 result = Result.from_json({key: self._kept(value) for key, value in told.items()})
                 heard.running.discard(result.check)
                 if result.check not in heard.results and tell is not None:
                     tell.ended(result)
                 heard.results[result.check] = result
             case "facts":
-                self._take_facts(heard, message["facts"], is_local=place == LOCAL)
+                self._take_facts(heard, self._secrets.hide(message["facts"]), is_local=place == LOCAL)
 
     def _take_facts(self, heard: Heard, facts: Mapping[str, Any], *, is_local: bool) -> None:
         """Keep facts; of the clock how far ahead it is, where it is another machine's."""
@@ -115,7 +119,8 @@ class Hearing:
         """Return a plan as it is read; the same object where the last one said the same, as most nodes' do."""
         if checks != self._last_checks:
             self._last_checks = checks
-            self._last_plan = {each["id"]: Planned.from_json(each) for each in checks}
+            planned = [Planned.from_json(each) for each in self._secrets.hide(checks)]
+            self._last_plan = {each.id: each for each in planned}
         return self._last_plan
 
     def _kept(self, value: object) -> object:
@@ -131,6 +136,9 @@ class Hearing:
         heard = self.heard[place]
         results = [heard.results[name] for name in heard.plan if name in heard.results]
         results += [result for name, result in heard.results.items() if name not in heard.plan]
+        if gone and gone.presence in {Presence.CANCELLED, Presence.LATE}:
+            # What ends a job reaches its checks as well, and a worker may live to tell of it.
+            results = [replace(each, reason=gone.reason) if _ENDED in each.reason else each for each in results]
         if interrupted:
             return results
         reason = gone.reason if gone else "the worker ended without an answer from it"
@@ -199,7 +207,7 @@ def shared(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for other in facts[1:]:
         for key, value in list(common.items()):
             there = other.get(key)
-            if value is there or value == there:
+            if key in other and (value is there or value == there):
                 continue
             if inner := _same(value, there):
                 common[key] = inner
@@ -211,7 +219,7 @@ def shared(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def rest(facts: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
     """Return what `facts` hold besides what is common, within mappings as well."""
     return {
-        key: _besides(value, common[key]) if isinstance(common.get(key), Mapping) else value
+        key: _besides(value, common[key]) if key in common else value
         for key, value in facts.items()
         if key not in common or (common[key] is not value and common[key] != value)
     }
@@ -223,7 +231,8 @@ def _same(one: object, other: object) -> dict[str, Any]:
     return {key: value for key, value in one.items() if key in other and other[key] == value}
 
 
-def _besides(value: Any, common: Mapping[str, Any]) -> Any:
-    if not isinstance(value, Mapping):
+def _besides(value: Any, common: Any) -> Any:
+    """Return what a fact holds besides what is common; all of it where the two are no mappings."""
+    if not (isinstance(value, Mapping) and isinstance(common, Mapping)):
         return value
     return {key: each for key, each in value.items() if key not in common or common[key] != each}

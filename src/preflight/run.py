@@ -20,10 +20,43 @@ from preflight.places.engine import Engine
 from preflight.places.local import Local
 from preflight.places.workers import Workers
 from preflight.system import jobs
+from preflight.system.secrets import Secrets, named, passwords
 from preflight.worker.request import Selection
 
 # What all nodes do together, once each has passed by itself: called with their engine and the names of those that did.
 Together = Callable[[Engine, Sequence[str]], Sequence[Result]]
+
+
+class Watchers:
+    """Several that look on as one."""
+
+    def __init__(self, *watchers: Watcher) -> None:
+        self._watchers = watchers
+
+    def planned(self, ids: Sequence[str]) -> None:
+        """Tell it to each."""
+        for each in self._watchers:
+            each.planned(ids)
+
+    def started(self, check: str) -> None:
+        """Tell it to each."""
+        for each in self._watchers:
+            each.started(check)
+
+    def ended(self, result: Result) -> None:
+        """Tell it to each."""
+        for each in self._watchers:
+            each.ended(result)
+
+    def tick(self) -> None:
+        """Tell it to each."""
+        for each in self._watchers:
+            each.tick()
+
+    def close(self) -> None:
+        """Tell it to each."""
+        for each in self._watchers:
+            each.close()
 
 
 def run(  # noqa: PLR0913 - all but the config by name
@@ -46,7 +79,8 @@ def run(  # noqa: PLR0913 - all but the config by name
     """
     selection = selection or Selection()
     began, started = time.time(), datetime.now(UTC)
-    hearing = Hearing(watcher)
+    secrets = _secrets(config)
+    hearing = Hearing(watcher, secrets)
     interrupted = False
     joint: Sequence[Result] = ()
     with _interruptible():
@@ -71,7 +105,7 @@ def run(  # noqa: PLR0913 - all but the config by name
             interrupted = not ended & {Presence.CANCELLED, Presence.LATE}
         if watcher is not None:
             watcher.close()
-    gone = place.gone
+    gone = {name: each._replace(reason=secrets.hide(each.reason)) for name, each in place.gone.items()}
     places = () if place.engine is None else tuple(hearing.places(gone, began))
     alike = [] if interrupted or not selection.names(drift.CHECK) else drift.are_alike(places)
     results = [*hearing.results(gone, interrupted=interrupted), *alike, *joint]
@@ -99,7 +133,7 @@ def plan(config: Config, *, selection: Selection | None = None) -> list[Planned]
 
     Raises UserError where the worker that collects them dies.
     """
-    hearing = Hearing(None)
+    hearing = Hearing(None, Secrets())
     request = _request(config, selection or Selection(), plan_only=True)
     place = Local(config.python)
     try:
@@ -140,6 +174,12 @@ def _request(config: Config, selection: Selection, *, plan_only: bool = False) -
         "imports": {} if plan_only else config.import_seconds,
         **{name: list(value) if isinstance(value, tuple) else value for name, value in wanted.items()},
     }
+
+
+def _secrets(config: Config) -> Secrets:
+    """Return what the environment, the config and the user's netrc hold under the names of secrets."""
+    held = (os.environ, config.experiment, config.checks)
+    return Secrets([*(value for values in held for value in named(values)), *passwords()])
 
 
 def _located(result: Result, config: Config) -> Result:

@@ -58,3 +58,27 @@ def test_json_and_xml_are_well_formed(report: Report) -> None:
     assert json.loads(render("json", report, verdict))["verdict"] == verdict.to_json()
     suites = fromstring(render("junit", report, verdict))
     assert len(list(suites.iter("testcase"))) == len(report.results) + 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(REPORTS)
+def test_what_ci_reads_is_well_formed(report: Report) -> None:
+    verdict = decide(report)
+    issues = json.loads(render("gitlab", report, verdict))
+    assert len({each["fingerprint"] for each in issues}) == len(issues)
+    (run,) = json.loads(render("sarif", report, verdict))["runs"]
+    assert run["invocations"][0]["exitCode"] == verdict.exit_code
+    assert (
+        len(
+            render(
+                "markdown",
+                report,
+                verdict,
+            ).encode()
+        )
+        < 2**20
+    )
+    log = render("github", report, verdict).splitlines()
+    commands = {line.split("::")[1].partition(" ")[0] for line in log if line.startswith("::")}
+    digests = {each for each in commands if len(each) == 64}
+    assert commands - digests <= {"group", "endgroup", "stop-commands", "error", "warning"}

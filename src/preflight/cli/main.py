@@ -22,6 +22,7 @@ COMMANDS = {
     "merge": "make one report of those of a job's nodes or ranks",
     "runs": "list the runs that were launched",
     "logs": "print what a run has printed",
+    "report": "show the history of runs in a browser",
     "diff": "tell what has changed since it last worked",
     "schema": "print the JSON Schema of a config or of a report",
     "facts": "write what is known of the GPUs, for bug reports and --facts",

@@ -163,9 +163,10 @@ def add_views(parser: argparse.ArgumentParser) -> None:
 
 
 def views_of(arguments: argparse.Namespace) -> list[View]:
-    """Return what `add_views` read; the terminal's page is shown unless another format goes to the standard output.
+    """Return what `add_views` read; unless a format goes to the standard output, the terminal's page is shown there.
 
-    Raises UserError where a file can surely not be written: after a long run is too late to learn it.
+    In a job of GitHub Actions that is GitHub's own format. Raises UserError where a file can surely not be written:
+    after a long run is too late to learn it.
     """
     views: list[View] = arguments.views
     shown = [view for view in views if not view.output]
@@ -177,7 +178,8 @@ def views_of(arguments: argparse.Namespace) -> list[View]:
             raise UserError(f"--output {view.output}: there is no folder {folder}", fix=f"mkdir -p {folder}")
         if view.output and os.path.isdir(view.output):
             raise UserError(f"--output {view.output} is a folder", fix="Name a file in it.")
-    return views if shown else [View("terminal"), *views]
+    page = "github" if os.environ.get("GITHUB_ACTIONS") == "true" else "terminal"
+    return views if shown else [View(page), *views]
 
 
 def show(report: Report, verdict: Verdict, views: Sequence[View]) -> None:
@@ -190,6 +192,23 @@ def show(report: Report, verdict: Verdict, views: Sequence[View]) -> None:
         for view in views:
             if not view.output:
                 say(_shown(view, report, verdict))
+                if view.form == "github":
+                    _summarize(report, verdict)
+
+
+def _summarize(report: Report, verdict: Verdict) -> None:
+    """Append the report to the summary of the step, where GitHub's runner names a file for it."""
+    from preflight.reports import markdown
+
+    file = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not file:
+        return
+    try:
+        with open(file, "ab") as summary:
+            page = markdown.render(report, verdict, limit=markdown.LIMIT - summary.tell())
+            summary.write(page.encode("utf-8", "backslashreplace"))
+    except OSError as problem:
+        note(f"the summary cannot be written to {file}: {problem.strerror}")
 
 
 def _shown(view: View, report: Report, verdict: Verdict) -> str:

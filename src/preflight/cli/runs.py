@@ -6,7 +6,7 @@ import argparse
 import json
 import shlex
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from preflight.cli import options
 from preflight.phrases import counted
@@ -77,11 +77,4 @@ def when(at: str) -> str:
 
 def took(record: Record) -> str:
     """Return how long the job has run, empty where that is not known."""
-    try:
-        began = datetime.fromisoformat(record.started)
-        ended = datetime.fromisoformat(record.ended) if record.ended else None
-    except ValueError:
-        return ""
-    if ended is None and record.state.is_end:
-        return ""
-    return format_duration(max(0.0, ((ended or datetime.now(UTC)) - began).total_seconds()))
+    return "" if record.seconds is None else format_duration(record.seconds)

@@ -44,6 +44,7 @@ def main(argv: Sequence[str]) -> int:
     if arguments.report not in names and (not names or arguments.report.endswith(".json")):
         return _show_report(arguments.report, views)
     from preflight.records.listing import settled_record
+    from preflight.reports.github import fenced
 
     run = records.run(arguments.report)
     record, events = settled_record(run), run.events()[0]
@@ -51,8 +52,10 @@ def main(argv: Sequence[str]) -> int:
         told = {"record": record.to_json(), "events": [event.to_json() for event in events]}
         options.say(json.dumps(told, indent=2) + "\n")
         return 0
-    if any(not view.output and view.form == "terminal" for view in views):
-        options.say("".join(f"{line}\n" for line in page(run, record, events)))
+    forms = [view.form for view in views if not view.output]
+    if forms in (["terminal"], ["github"]):
+        lines = page(run, record, events)
+        options.say("".join(f"{line}\n" for line in (fenced(lines) if forms == ["github"] else lines)))
     return _show_report(str(run.report), views) if run.report.exists() else 0
 
 

@@ -19,18 +19,26 @@ INTERRUPTED = 130
 
 
 def check(
-    config: Config, *, selection: Selection | None = None, strict: bool = False, place: Local | None = None
+    config: Config,
+    *,
+    selection: Selection | None = None,
+    strict: bool = False,
+    place: Local | None = None,
+    record: Run | None = None,
 ) -> tuple[Report, Verdict]:
     """Run the checks, show how far they are on the standard error, and judge; raises UserError as `run.run` does.
 
-    The report of a NO-GO tells what has changed since the last GO of the same side.
+    The report of a NO-GO tells what has changed since the last GO of the same side. Where there is a `record`, each
+    result is written there as it comes.
     """
     from preflight import run
     from preflight.records.memory import remember
+    from preflight.records.results import Results
     from preflight.reports.progress import Progress
 
     chosen = selection or Selection()
-    report = run.run(config, selection=chosen, strict=strict, watcher=Progress(), place=place)
+    watcher = run.Watchers(Progress(), Results(record)) if record else Progress()
+    report = run.run(config, selection=chosen, strict=strict, watcher=watcher, place=place)
     is_whole = not (chosen.only or chosen.tags or chosen.keyword)
     report = remember(report, config, whole=is_whole, side=next((side for side in chosen.at if side), ""))
     return report, decide(report)
@@ -39,7 +47,7 @@ def check(
 def admit(run: Run, config: Config, sides: tuple[str, ...], *, strict: bool) -> int:
     """Run the checks of these sides for a run, on its record; return 0 where it may go on, else what is exited with."""
     run.enter(State.CHECKING)
-    report, verdict = check(config, selection=Selection(at=sides), strict=strict)
+    report, verdict = check(config, selection=Selection(at=sides), strict=strict, record=run)
     writing.replace({run.report: stored(report, verdict).encode()})
     tell(report, verdict)
     run.know(verdict=str(verdict.word))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping, Sequence
 
 from preflight.records.folder import RECORD, Records, Run
 from preflight.records.lost import judged
 from preflight.records.record import Record
 from preflight.system import slurm
+
+Ask = Callable[[Sequence[str]], Mapping[str, str] | None]
 
 
 def latest(records: Records, count: int | None = None) -> list[Record]:
@@ -15,17 +18,22 @@ def latest(records: Records, count: int | None = None) -> list[Record]:
 
     Only those that are returned are read: which they are tells the time of a file that is written once.
     """
-    folder = os.fspath(records.folder)
-    names = sorted(records.names(), key=lambda name: (_created(f"{folder}/{name}/{RECORD}"), name))
+    names = in_order(records)
     chosen = names[-count:] if count else names
     read = [Run(records.folder / name).read() for name in chosen]
     return sorted(settled(records, read), key=lambda record: record.created)
 
 
-def settled(records: Records, read: list[Record]) -> list[Record]:
-    """Return the records with the states that their runs are really in; Slurm is asked at most once."""
+def in_order(records: Records) -> list[str]:
+    """Return the names of all runs in the order in which they were created; none of them is read."""
+    folder = os.fspath(records.folder)
+    return sorted(records.names(), key=lambda name: (_created(f"{folder}/{name}/{RECORD}"), name))
+
+
+def settled(records: Records, read: list[Record], ask: Ask = slurm.states_of_jobs) -> list[Record]:
+    """Return the records with the states that their runs are really in; Slurm is asked at most once, by `ask`."""
     open_jobs = sorted({record.slurm for record in read if record.slurm and not record.state.is_end})
-    jobs = slurm.states_of_jobs(open_jobs) if open_jobs else None
+    jobs = ask(open_jobs) if open_jobs else None
     return [judged(Run(records.folder / record.name, record.attempt), record, jobs) for record in read]
 
 

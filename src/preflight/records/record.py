@@ -88,6 +88,18 @@ class Record:
     reason: str = ""
     flaws: tuple[str, ...] = ()
 
+    @property
+    def seconds(self) -> float | None:
+        """How long the job has run, None where that is not known."""
+        try:
+            began = datetime.fromisoformat(self.started)
+            ended = datetime.fromisoformat(self.ended) if self.ended else None
+            if ended is None and self.state.is_end:
+                return None
+            return max(0.0, ((ended or datetime.now(UTC)) - began).total_seconds())
+        except (ValueError, TypeError):  # no time, or one without a zone beside one with
+            return None
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values, those that are empty left out."""
         told = {each.name: value for each in fields(self) if (value := getattr(self, each.name)) not in ("", (), None)}

@@ -54,7 +54,7 @@ def named(word: str, records: Records) -> Side:
             report=report,
         )
     run = records.run(word)
-    return _of_run(run, settled_record(run))
+    return of_run(run, settled_record(run))
 
 
 def by_default(records: Records, config: Config, after: Side | None = None) -> tuple[Side, Side]:
@@ -94,7 +94,7 @@ def _of_runs(records: Records) -> Iterator[_Known]:
         is_green = record.state is State.FINISHED and record.exit_code == 0
         if is_green or record.state in _RED:
             run = Run(records.folder / record.name)
-            yield _Known(_began(record), is_green, partial(_of_run, run, record))
+            yield _Known(_began(record), is_green, partial(of_run, run, record))
 
 
 def _remembered(config: Config) -> Iterator[_Known]:
@@ -110,7 +110,8 @@ def _began(record: Record) -> str:
     return record.started or record.created
 
 
-def _of_run(run: Run, record: Record) -> Side:
+def of_run(run: Run, record: Record) -> Side:
+    """Return the side that a run is."""
     report = _report(str(run.report))
     facts = dict(report.facts) if report else {}
     # The run's own commit: the checks may have seen the folder that it was launched from.

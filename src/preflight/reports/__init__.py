@@ -16,6 +16,10 @@ FORMATS = {
     "prometheus": "preflight.reports.prometheus:render",
     "nagios": "preflight.reports.nagios:render",
     "tap": "preflight.reports.tap:render",
+    "markdown": "preflight.reports.markdown:render",
+    "github": "preflight.reports.github:render",
+    "gitlab": "preflight.reports.gitlab:render",
+    "sarif": "preflight.reports.sarif:render",
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from preflight.config import Import
+from preflight.config.document import Location
 from preflight.model import Severity, Status
 from preflight.testing import run_check
 
@@ -52,6 +53,15 @@ def test_a_module_missed_inside_is_told_from_a_missing_one(world: Any) -> None:
     assert (finding.file, finding.line) == (str(train), 2)
     world.write("absent_thing.py")
     world.passes("train")
+
+
+def test_a_finding_points_at_the_import_and_else_at_the_entry(world: Any) -> None:
+    entry = Import(name="absent_thing", at=Location("foo.yaml", 7, "preflight.imports[0]"))
+    finding = world.only(entry)
+    assert (finding.file, finding.line) == ("foo.yaml", 7)
+    train = world.write("train.py", "import os\nfrom absent_thing.inner import name\n")
+    finding = world.only(entry)
+    assert (finding.file, finding.line) == (str(train), 2)
 
 
 def test_a_submodule_that_the_installed_version_lacks(world: Any) -> None:

@@ -31,6 +31,9 @@ def test_a_run_is_tied_to_a_snapshot_and_runs_in_its_own_checkout(experiment: An
     assert experiment.git("rev-parse", record.snapshot).strip() == record.commit
     assert experiment.git("status", "--porcelain").split() == ["M", "train.py"]
     assert json.loads(run.report.read_text())["verdict"]["word"] == "GO"
+    came = [json.loads(line) for line in (run.folder / "results.jsonl").read_text().splitlines()]
+    checks = {each["check"] for each in json.loads(run.report.read_text())["results"]}
+    assert {each["result"]["check"] for each in came if "result" in each} >= checks, "a result was not told as it came"
     lines = run.log.read_text().splitlines()
     assert any(line.endswith(" training") for line in lines)
     assert all(line[:2] == "20" and "T" in line[:20] for line in lines), "a line without its time"

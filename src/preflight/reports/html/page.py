@@ -10,12 +10,15 @@ from pathlib import Path
 from preflight.reports.html.markup import Child, Markup, joined, tag
 
 
-def page(title: str, *parts: Child) -> str:
-    """Return a whole document; nothing in it is loaded from elsewhere, and no other script than ours runs."""
-    style, script = _text("style.css"), _text("script.js")
+def page(title: str, *parts: Child, style: str = "", script: str = "", forms: str = "'none'") -> str:
+    """Return a whole document; nothing in it is loaded from elsewhere, and no other script than ours runs.
+
+    `style` and `script` come after those of a report; `forms` is where a form may be sent, as a policy says it.
+    """
+    style, script = _text("style.css") + style, _text("script.js") + script
     policy = (
         f"default-src 'none'; style-src 'sha256-{_digest(style)}'; script-src 'sha256-{_digest(script)}'; "
-        "base-uri 'none'; form-action 'none'; connect-src 'self'"
+        f"base-uri 'none'; form-action {forms}; connect-src 'self'"
     )
     head = tag(
         "head",

@@ -1,0 +1,1 @@
+"""What the runs of a project tell together: which there were, how figures went, what changed between two."""
