@@ -9,7 +9,7 @@ DIGITS = examples/digits
 TESTS = $(BIN)/python -m pytest --numprocesses 4 --dist loadfile
 PIP = $(BIN)/python -m pip install --disable-pip-version-check
 
-.PHONY: help setup example test slow check bench clean
+.PHONY: help setup example test slow check docs bench clean
 
 help:
 	@grep --only-matching '^[a-z]*:.*##.*' Makefile | sed 's/:.*##/	/'
@@ -31,6 +31,9 @@ check: setup	## format, lint, types, tests: what a change must pass
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(TESTS)
+
+docs: setup	## write the pages that are made from the source
+	$(BIN)/python docs/make.py
 
 bench: setup	## measure what the gate costs
 	$(BIN)/python -m benchmarks

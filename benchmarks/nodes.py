@@ -27,7 +27,7 @@ from preflight.verdict import decide
 from preflight.worker.stage import BOOT
 from preflight.worker.wire import MARK, Reader, frames
 
-ROUNDS = 3
+ROUNDS = 5
 SLURM = Path(__file__).parents[1] / "tests" / "slurm"
 PORT = 17150
 NODES = (10, 100, 1000, 10000)

@@ -1,4 +1,15 @@
-"""The experiment's code: that it is Python, and the commit that it is at."""
+"""The experiment's code: that it is Python, and the commit that it is at.
+
+See it by hand:
+
+    git status --short
+    git log -1
+    python -m compileall -q .
+
+Mend it:
+
+    Commit, stash or undo what git tells of, and correct the line that does not compile.
+"""
 
 import os
 import platform

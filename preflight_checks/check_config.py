@@ -1,4 +1,14 @@
-"""The config file: what is valid YAML and surely not what was meant."""
+"""The config file: what is valid YAML and surely not what was meant.
+
+See it by hand:
+
+    python -c 'import pprint, yaml; pprint.pp(yaml.safe_load(open("foo.yaml")))'
+    env | sort
+
+Mend it:
+
+    Write the value as YAML reads it, or the key as the program reads it, at the line that the finding names.
+"""
 
 import math
 import os

@@ -1,4 +1,16 @@
-"""Contents: the files hold what their names promise, to the last byte, and tables hold what the experiment takes."""
+"""Contents: the files hold what their names promise, to the last byte, and tables hold what the experiment takes.
+
+See it by hand:
+
+    file PATH
+    ls -l PATH
+    head -c 200 PATH | xxd
+    tail -c 64 PATH | xxd
+
+Mend it:
+
+    Fetch or write the file again from its source; copy to a new name and rename it once it is whole.
+"""
 
 import os
 import random

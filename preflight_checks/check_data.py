@@ -1,4 +1,16 @@
-"""Data: there, complete, and readable to the last file."""
+"""Data: there, complete, and readable to the last file.
+
+See it by hand:
+
+    ls -lL PATH
+    find PATH -type f | wc -l
+    head -c 200 PATH
+    findmnt -T PATH
+
+Mend it:
+
+    Fetch, mount or unlock the data, or correct the path in the config; `git lfs pull` fetches what pointers stand for.
+"""
 
 import errno
 import os

@@ -1,4 +1,15 @@
-"""Databases: SQL databases answer, and nobody keeps the job out of them."""
+"""Databases: SQL databases answer, and nobody keeps the job out of them.
+
+See it by hand:
+
+    sqlite3 -readonly FILE 'PRAGMA integrity_check'
+    fuser -v FILE
+    nc -vz HOST PORT
+
+Mend it:
+
+    Give the job the address and the account that work here, and end whoever holds the lock.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,4 +1,17 @@
-"""Environment: what the job inherits from its shell and its machine suits it: encoding, folders, names, screen."""
+"""Environment: what the job inherits from its shell and its machine suits it: encoding, folders, names, screen.
+
+See it by hand:
+
+    locale
+    df -hT "${TMPDIR:-/tmp}"
+    getent hosts "$(hostname)"
+    nproc
+    env | grep -E 'NUM_THREADS|NCCL|GLOO|MPLBACKEND|TMPDIR'
+
+Mend it:
+
+    Set the variable that the finding names where the job is started: in the batch script or the container.
+"""
 
 import errno
 import os

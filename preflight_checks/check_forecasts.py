@@ -1,4 +1,16 @@
-"""Forecasts: whether the real run has the time, memory and disk that it will take, by what its rehearsal took."""
+"""Forecasts: whether the real run has the time, memory and disk that it will take, by what its rehearsal took.
+
+See it by hand:
+
+    df -h OUTPUT
+    df -i OUTPUT
+    free -g
+    nvidia-smi --query-gpu=memory.total,memory.used --format=csv
+
+Mend it:
+
+    Ask for more of what runs short, or make the run need less: fewer epochs, smaller batches, fewer checkpoints kept.
+"""
 
 import errno
 import os

@@ -1,4 +1,15 @@
-"""GPUs: a driver that answers, a build of torch that can use it, and enough devices of the right kind for the job."""
+"""GPUs: a driver that answers, a build of torch that can use it, and enough devices of the right kind for the job.
+
+See it by hand:
+
+    nvidia-smi
+    echo "$CUDA_VISIBLE_DEVICES"
+    python -c 'import torch; print(torch.__version__, torch.version.cuda, torch.cuda.device_count())'
+
+Mend it:
+
+    Install the build of torch that goes with the driver, and ask for the devices that the config wants.
+"""
 
 import sys
 from collections.abc import Iterator

@@ -1,4 +1,16 @@
-"""Health of GPUs: nobody else is on them, their memory is sound, and nothing slows them down or cuts them off."""
+"""Health of GPUs: nobody else is on them, their memory is sound, and nothing slows them down or cuts them off.
+
+See it by hand:
+
+    nvidia-smi -q
+    nvidia-smi -q -d ECC,PAGE_RETIREMENT,PERFORMANCE
+    sudo dmesg | grep -i xid
+    nvidia-smi topo -m
+
+Mend it:
+
+    Run on other devices, and report this one to whoever runs the machine; a reset or a restart is theirs to do.
+"""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,14 @@
-"""Speed of GPUs: as fast as the others of the machine, and as before on this host."""
+"""Speed of GPUs: as fast as the others of the machine, and as before on this host.
+
+See it by hand:
+
+    nvidia-smi --query-gpu=clocks.sm,clocks.max.sm,temperature.gpu,power.draw --format=csv
+    nvidia-smi -q -d PERFORMANCE
+
+Mend it:
+
+    Free the device of others, let it cool, or run on another; a lasting loss of speed is for whoever runs the machine.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,15 @@
-"""GPUs together: whether they reach each other, add up rightly, and which of them is slow or silent."""
+"""GPUs together: whether they reach each other, add up rightly, and which of them is slow or silent.
+
+See it by hand:
+
+    nvidia-smi topo -m
+    nvidia-smi nvlink --status
+    NCCL_DEBUG=INFO torchrun --nproc-per-node 2 PROGRAM
+
+Mend it:
+
+    Run on devices that reach each other, or turn off the way between them that fails, as the finding says.
+"""
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence

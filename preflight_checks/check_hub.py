@@ -1,4 +1,16 @@
-"""Hub: models and datasets of the Hugging Face hub are cached here, or the hub hands them out."""
+"""Hub: models and datasets of the Hugging Face hub are cached here, or the hub hands them out.
+
+See it by hand:
+
+    ls "${HF_HOME:-$HOME/.cache/huggingface}/hub"
+    hf auth whoami
+    curl -sI https://huggingface.co
+    env | grep -E '^HF_'
+
+Mend it:
+
+    Download it on a machine that has a network, accept its terms where it is gated, or correct its name.
+"""
 
 import os
 import shutil

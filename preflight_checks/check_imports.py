@@ -1,4 +1,16 @@
-"""The modules that the experiment imports."""
+"""The modules that the experiment imports.
+
+See it by hand:
+
+    python -v -c 'import MODULE' 2>&1 | tail
+    python -c 'import MODULE; print(MODULE.__file__)'
+    python -m pip show -f DISTRIBUTION
+    ldd FILE.so
+
+Mend it:
+
+    Install the build or version that goes with the rest, or remove what hides it; change one package at a time.
+"""
 
 import os
 import platform

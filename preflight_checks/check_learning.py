@@ -1,4 +1,13 @@
-"""Learning: whether the program can learn from what it does, as far as a few batches show that."""
+"""Learning: whether the program can learn from what it does, as far as a few batches show that.
+
+See it by hand:
+
+    preflight run --config foo.yaml --only rehearsal learning
+
+Mend it:
+
+    Change the program where the finding points: its labels, its loss, what it optimizes, the mode that it evaluates in.
+"""
 
 from collections.abc import Callable, Iterator
 

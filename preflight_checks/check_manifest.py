@@ -1,4 +1,14 @@
-"""Manifests: the files are those whose checksums were written down."""
+"""Manifests: the files are those whose checksums were written down.
+
+See it by hand:
+
+    preflight data verify FOLDER
+    sha256sum FILE
+
+Mend it:
+
+    Fetch the files again that differ, or write the list again where the change is meant.
+"""
 
 import os
 import time

@@ -1,4 +1,17 @@
-"""The installed packages: whether they agree with each other and with the lock files."""
+"""The installed packages: whether they agree with each other and with the lock files.
+
+See it by hand:
+
+    python -m pip check
+    python -m pip list
+    preflight env diff
+
+Mend it:
+
+    Install what the lock says, or lock what is installed:
+        preflight env restore
+        preflight env lock
+"""
 
 import os
 import shlex

@@ -1,4 +1,17 @@
-"""Paths: what the job is going to write, read and run can be written, read and run there."""
+"""Paths: what the job is going to write, read and run can be written, read and run there.
+
+See it by hand:
+
+    ls -ld PATH
+    df -h PATH
+    df -i PATH
+    quota -s
+    touch PATH/x && rm PATH/x
+
+Mend it:
+
+    Free or ask for space, get the right to write there, or name another folder in the config.
+"""
 
 import errno
 import os

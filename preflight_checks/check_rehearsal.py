@@ -1,4 +1,14 @@
-"""The rehearsal: whether the experiment's own program comes to its end."""
+"""The rehearsal: whether the experiment's own program comes to its end.
+
+See it by hand:
+
+    preflight run --config foo.yaml --only rehearsal
+    python train.py
+
+Mend it:
+
+    Correct the line that the finding names, as after a run that really failed there.
+"""
 
 from collections.abc import Iterator
 

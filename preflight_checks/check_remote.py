@@ -1,4 +1,15 @@
-"""Remote data: URLs of web servers and object stores can be read from here, with the credentials of the job."""
+"""Remote data: URLs of web servers and object stores can be read from here, with the credentials of the job.
+
+See it by hand:
+
+    curl -sI URL
+    python -c 'import fsspec; print(fsspec.open("URL").open().read(16))'
+    aws s3 ls s3://BUCKET
+
+Mend it:
+
+    Give the job the address and the credentials that work from this machine, and the package that opens such addresses.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath

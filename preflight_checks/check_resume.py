@@ -1,4 +1,13 @@
-"""Resume: whether a run that was broken off ends where it would have ended."""
+"""Resume: whether a run that was broken off ends where it would have ended.
+
+See it by hand:
+
+    preflight seeds --config foo.yaml
+
+Mend it:
+
+    Save and restore what the finding names beside the weights: optimizer, schedule, generators, position in the data.
+"""
 
 import time
 from collections.abc import Iterator

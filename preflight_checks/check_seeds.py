@@ -1,4 +1,14 @@
-"""The seed: whether it decides what the experiment computes."""
+"""The seed: whether it decides what the experiment computes.
+
+See it by hand:
+
+    preflight seeds --config foo.yaml
+    python train.py > 1.txt; python train.py > 2.txt; cmp 1.txt 2.txt
+
+Mend it:
+
+    Seed the generator, or fix the order, at the line that the finding names.
+"""
 
 import os
 import sys

@@ -1,4 +1,17 @@
-"""System: the limits, ports, commands, variables, credentials and hosts that the job has here."""
+"""System: the limits, ports, commands, variables, credentials and hosts that the job has here.
+
+See it by hand:
+
+    ulimit -a
+    df -h /dev/shm
+    cat /sys/fs/cgroup/memory.max
+    ss -ltn
+    nc -vz HOST PORT
+
+Mend it:
+
+    Ask the scheduler or the container for more, set the variable, install the command, or take another port.
+"""
 
 import errno
 import os

@@ -1,4 +1,14 @@
-"""Tables: their columns, rows and cells are those that the experiment takes."""
+"""Tables: their columns, rows and cells are those that the experiment takes.
+
+See it by hand:
+
+    head -n 3 FILE
+    python -c 'import pandas; print(pandas.read_csv("FILE").describe(include="all"))'
+
+Mend it:
+
+    Correct the table where the finding points, or what the config says of it.
+"""
 
 import difflib
 import time

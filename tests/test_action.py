@@ -184,8 +184,8 @@ def test_inputs_are_words_and_no_commands(job: Job, tmp_path: Path) -> None:
 
 def test_a_real_runner_runs_it(job: Job, tmp_path: Path) -> None:
     act = shutil.which("act", path=f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}")
-    if not act or not shutil.which("node"):
-        pytest.skip("there is no act, or no node that it needs")
+    if not act:
+        pytest.skip("there is no act")
     job.check("1 == 2")
     (job.project / "preflight-action").mkdir()
     shutil.copy(REPOSITORY / "action.yml", job.project / "preflight-action")

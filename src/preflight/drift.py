@@ -1,4 +1,15 @@
-"""In what the nodes of a run differ from each other: the odd one out is named against the majority."""
+"""In what the nodes of a run differ from each other: the odd one out is named against the majority.
+
+See it by hand:
+
+    srun --ntasks-per-node 1 --label python -m pip list
+    srun --ntasks-per-node 1 --label nvidia-smi
+
+Mend it:
+
+    Give the node what the others have, or leave it out:
+        sbatch --exclude NODE …
+"""
 
 from __future__ import annotations
 

@@ -9,13 +9,12 @@ from typing import Any, Protocol
 
 from preflight.config import Config
 from preflight.isolation.endings import unanswered
-from preflight.model import Place, Planned, Presence, Result, Status
+from preflight.model import LOCAL, Place, Planned, Presence, Result, Status
 from preflight.phrases import in_a_row
 from preflight.places.engine import Gone
 from preflight.places.workers import Workers
 from preflight.system.secrets import Secrets
 
-LOCAL = "local"
 _SHORT = 300
 _ENDED = "ended by SIGTERM"
 

@@ -11,6 +11,9 @@ SCHEMA = "preflight.report/1"
 
 Json = dict[str, Any]
 
+# What the one place of a run without others is called.
+LOCAL = "local"
+
 
 class Severity(StrEnum):
     """How much a finding weighs: only an error refuses the launch, a warning does so under `--strict`."""
@@ -112,7 +115,7 @@ class Result:
     findings: Sequence[Finding] = ()
     reason: str = ""
     asked: bool = False
-    place: str = "local"
+    place: str = LOCAL
     started: float = 0.0
     seconds: float = 0.0
     output: str = ""

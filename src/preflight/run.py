@@ -15,7 +15,7 @@ from preflight import drift, verdict
 from preflight.config import Config
 from preflight.errors import UserError
 from preflight.hearing import Hearing, Watcher
-from preflight.model import Planned, Presence, Report, Result, Status
+from preflight.model import LOCAL, Planned, Presence, Report, Result, Status
 from preflight.places.engine import Engine
 from preflight.places.local import Local
 from preflight.places.workers import Workers
@@ -33,15 +33,15 @@ class Watchers:
     def __init__(self, *watchers: Watcher) -> None:
         self._watchers = watchers
 
-    def planned(self, ids: Sequence[str]) -> None:
+    def planned(self, ids: Sequence[str], place: str) -> None:
         """Tell it to each."""
         for each in self._watchers:
-            each.planned(ids)
+            each.planned(ids, place)
 
-    def started(self, check: str) -> None:
+    def started(self, check: str, place: str) -> None:
         """Tell it to each."""
         for each in self._watchers:
-            each.started(check)
+            each.started(check, place)
 
     def ended(self, result: Result) -> None:
         """Tell it to each."""
@@ -143,7 +143,7 @@ def plan(config: Config, *, selection: Selection | None = None) -> list[Planned]
         place.close()
     if place.last_words:
         raise UserError(f"the checks could not be collected: {place.last_words}")
-    return list(hearing.heard["local"].plan.values())
+    return list(hearing.heard[LOCAL].plan.values())
 
 
 def _part() -> dict[str, Any]:

@@ -1,4 +1,13 @@
-"""The one judge: a Report in, GO, NO-GO or NO VERDICT out."""
+"""The one judge: a Report in, GO, NO-GO or NO VERDICT out.
+
+See it by hand:
+
+    preflight run --config foo.yaml --format json
+
+Mend it:
+
+    Remove the entry of `ignore:`, or give it a later `until:`.
+"""
 
 from __future__ import annotations
 

@@ -44,3 +44,9 @@ def test_a_folder_that_cannot_be_made_is_told(records: Records, tmp_path: Path) 
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="the report cannot be written"):
         export(History(records), tmp_path / "file")
+
+
+def test_a_file_among_the_records_is_no_run(records: Records, tmp_path: Path) -> None:
+    (records.folder / "notes").touch()
+    export(History(records), tmp_path)
+    assert "notes" not in (tmp_path / "index.html").read_text()

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 
 from preflight.cli import options
 
 
-def main(argv: Sequence[str]) -> int:
-    """Become what shows the run."""
+def parser() -> argparse.ArgumentParser:
+    """Return what the command takes."""
     parser = options.command_parser("attach", "Show a run that has a terminal of its own, as it runs.")
     options.add_run(parser)
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Become what shows the run."""
+    arguments = parser().parse_args(argv)
     from preflight.errors import UserError
     from preflight.launch import ways
     from preflight.launch.gate import become

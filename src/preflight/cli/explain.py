@@ -6,13 +6,14 @@ import argparse
 import ast
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from preflight import config, drift, verdict
 from preflight.cli import options
-from preflight.discovery import check_files, folders
+from preflight.discovery import builtin, check_files, folders
 from preflight.errors import UserError
 from preflight.reports.text import visible
 
@@ -23,17 +24,32 @@ _JUDGES: Mapping[str, Callable[..., object]] = {
     "config.ignores-are-used": verdict.ignores_are_used,
     drift.CHECK: drift.are_alike,
 }
+_ROW = re.compile(r"\| ([A-Z]\d+) \| (.+?) \| (.+?) \|")
+_BY_HAND, _MEND = "See it by hand:", "Mend it:"
+_WIDTH = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """The manual page of a check: its docstring, and what it says of each finding."""
+    """The manual page of a check: its docstring, and what it says of each finding.
+
+    `by_hand` and `mend` are what the docstring of its file says under those words for all of its checks: commands that
+    show the same without preflight, and what helps. `subject` is the first line of that docstring.
+    """
 
     id: str
     text: str
     file: str
     line: int
     findings: Mapping[str, str] = field(default_factory=dict)
+    subject: str = ""
+    by_hand: str = ""
+    mend: str = ""
+
+    @property
+    def family(self) -> str:
+        """The first word of the id."""
+        return self.id.partition(".")[0]
 
     @property
     def title(self) -> str:
@@ -45,7 +61,11 @@ def parser() -> argparse.ArgumentParser:
     """Return what the command takes."""
     parser = options.command_parser("explain", "Print the page of a check or of a finding.")
     parser.add_argument(
-        "id", metavar="ID", help="a check, a finding or a family: data.is-there, data.lfs-pointer, data"
+        "id",
+        metavar="ID",
+        nargs="?",
+        default="",
+        help="a check, a finding or a family: data.is-readable, data.lfs-pointer, data; default: list the families",
     )
     options.add_config(parser)
     return parser
@@ -56,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser().parse_args(argv)
     pages = list(read_pages(_root(arguments.config)))
     wanted = arguments.id.partition("[")[0]
-    lines = list(_about(wanted, pages))
+    lines = list(_about(wanted, pages) if arguments.id else _families(pages))
     if not lines:
         near = nearest(wanted, [name for page in pages for name in (page.id, *page.findings)])
         raise UserError(f"{arguments.id} is no check and no finding", fix=f"{near}`preflight list` shows the checks.")
@@ -81,13 +101,15 @@ def read_pages(root: Path) -> Iterator[Page]:
         except (OSError, SyntaxError, ValueError):
             continue  # `run` tells what is wrong with it
         family = file.stem.removeprefix("check_").replace("_", "-")
+        about = ast.get_docstring(tree) or ""
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("check_"):
                 name = node.name.removeprefix("check_").replace("_", "-")
-                yield _page(f"{family}.{name}", ast.get_docstring(node) or "", str(file), node.lineno)
+                yield _page(f"{family}.{name}", ast.get_docstring(node) or "", str(file), node.lineno, about)
     for name, function in _JUDGES.items():
         line = inspect.getsourcelines(function)[1]
-        yield _page(name, inspect.getdoc(function) or "", str(inspect.getsourcefile(function)), line)
+        about = inspect.getdoc(inspect.getmodule(function)) or ""
+        yield _page(name, inspect.getdoc(function) or "", str(inspect.getsourcefile(function)), line, about)
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
@@ -98,8 +120,28 @@ def nearest(name: str, known: Sequence[str]) -> str:
     return f"Do you mean {near[0]}? " if near else ""
 
 
-def _page(name: str, text: str, file: str, line: int) -> Page:
-    return Page(id=name, text=text, file=file, line=line, findings=_findings(text))
+def _page(name: str, text: str, file: str, line: int, about: str) -> Page:
+    return Page(
+        id=name,
+        text=text,
+        file=file,
+        line=line,
+        findings=_findings(text),
+        subject=about.partition("\n")[0],
+        by_hand=_part(about, _BY_HAND),
+        mend=_part(about, _MEND),
+    )
+
+
+def _part(about: str, head: str) -> str:
+    """Return what is indented below a line of a docstring."""
+    lines = iter(about.partition(f"\n{head}\n")[2].splitlines())
+    taken: list[str] = []
+    for line in lines:
+        if line and not line.startswith(" "):
+            break
+        taken.append(line)
+    return textwrap.dedent("\n".join(taken)).strip("\n")
 
 
 def _findings(text: str) -> dict[str, str]:
@@ -118,15 +160,83 @@ def _findings(text: str) -> dict[str, str]:
     return found
 
 
+def met(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the rows of docs/failures.md that these findings answer: the number of each, and what happened."""
+    try:
+        text = (builtin().parent / "docs" / "failures.md").read_text(encoding="utf-8")
+    except OSError:
+        return []
+    wanted = {f"`{name}`" for name in names}
+    rows = (match for line in text.splitlines() if (match := _ROW.match(line)))
+    return [(row[1], row[2]) for row in rows if wanted & set(row[3].split())]
+
+
+def _families(pages: Sequence[Page]) -> Iterator[str]:
+    subjects: dict[str, str] = {}
+    for page in pages:
+        if not subjects.get(page.family):
+            subjects[page.family] = page.subject
+    width = max(map(len, subjects))
+    for family, subject in sorted(subjects.items()):
+        yield from _filled(subject, f"{family:<{width}}  ")
+    yield ""
+    yield "`preflight explain data` lists the checks of a family and what they find."
+
+
 def _about(name: str, pages: Sequence[Page]) -> Iterator[str]:
-    for page in pages:
+    asked = [page for page in pages if name == page.id or name in page.findings]
+    for page in asked:
         if name in page.findings:
-            yield from (name, f"    {page.findings[name]}", "")
-    for page in pages:
-        if name == page.id or name in page.findings:
-            yield from (page.id, f"    {page.file}:{page.line}", "")
-            yield from (f"    {line}".rstrip() for line in page.text.splitlines())
+            yield name
+            yield from _filled(page.findings[name], "    ")
             yield ""
-    for page in pages:
-        if page.id.partition(".")[0] == name:
-            yield f"{page.id}  {page.title}"
+    for page in asked:
+        yield page.id
+        yield from (f"    {page.file}:{page.line}", "")
+        yield from _folded(page.text)
+        yield from _advice(page, [name] if name in page.findings else [page.id, *page.findings])
+    family = [page for page in pages if page.family == name]
+    for page in family:
+        yield from _filled(page.title, f"{page.id}  ")
+    findings = {each: text for page in family for each, text in page.findings.items()}
+    width = max(map(len, findings), default=0)
+    for each, text in findings.items():
+        yield from _filled(text, f"    {each:<{width}}  ")
+
+
+def _advice(page: Page, names: Sequence[str]) -> Iterator[str]:
+    yield "how to see it"
+    # What judges a whole run cannot be chosen alone.
+    yield "    preflight run" if page.id in _JUDGES else f"    preflight run --only {page.id}"
+    yield from (f"    {line}".rstrip() for line in page.by_hand.splitlines())
+    yield ""
+    yield "how to fix it"
+    for line in page.mend.splitlines():
+        yield from [f"    {line}"] if line.startswith(" ") else _filled(line, "    ")
+    yield from _filled("The run says under `fix` what helps against what it found there.", "    ")
+    yield ""
+    if rows := met(names):
+        yield "where it was met (docs/failures.md)"
+        yield from (line for number, what in rows for line in _filled(what, f"    {number}  "))
+        yield ""
+
+
+def _folded(text: str) -> Iterator[str]:
+    """Yield a docstring in lines that a terminal shows whole: paragraphs filled, what is indented left in its place."""
+    for block in re.split(r"\n\s*\n", text.strip("\n")):
+        lines = block.splitlines()
+        if any(line.startswith(" ") or _FINDING.fullmatch(line) for line in lines):
+            for line in lines:
+                start = re.match(r" *(?:\S+ {2,})?", line)
+                yield from _filled(line[start.end() :], f"    {start[0]}") if start else [line]
+        else:
+            yield from _filled(" ".join(lines), "    ")
+        yield ""
+
+
+def _filled(text: str, start: str) -> list[str]:
+    """Return `text` behind `start`, its further lines below the first; a word that is too long stays whole."""
+    indent = " " * min(len(start), _WIDTH // 2)
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=start, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    ) or [start.rstrip()]

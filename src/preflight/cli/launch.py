@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 
 from preflight.cli import options
 
 
-def main(argv: Sequence[str]) -> int:
-    """Launch the command, and return what it exits with where it runs in the foreground."""
+def parser() -> argparse.ArgumentParser:
+    """Return what the command takes in front of `--`."""
     parser = options.command_parser("launch", "Tie a run to a commit, check, start it, and keep a record of it.")
     parser.usage = "preflight launch [--config FILE] [--name NAME] [--on WAY] [...] -- COMMAND [ARGUMENT ...]"
     parser.epilog = "exit codes: the command's own where it runs in the foreground, 125 where it is not started"
@@ -23,7 +24,12 @@ def main(argv: Sequence[str]) -> int:
     )
     how.add_argument("--clean", action="store_true", help="refuse where anything is not committed")
     parser.add_argument("--strict", action="store_true", help="let warnings count")
-    arguments, command = options.split_command(parser, argv)
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Launch the command, and return what it exits with where it runs in the foreground."""
+    arguments, command = options.split_command(parser(), argv)
     from preflight.launch.launch import Order, launch
 
     config = options.settings_of(arguments)

@@ -25,6 +25,8 @@ COMMANDS = {
     "report": "show the history of runs in a browser",
     "diff": "tell what has changed since it last worked",
     "schema": "print the JSON Schema of a config or of a report",
+    "completion": "print the script that completes commands in bash, zsh or fish",
+    "bundle": "pack what a bug report needs, without secrets",
     "facts": "write what is known of the GPUs, for bug reports and --facts",
     "data": "write the checksums of a folder, and verify them",
     "env": "lock what is installed, and tell whether it still is that",
@@ -55,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
     command, *rest = argv or ["--help"]
     if command in ("-h", "--help", "help"):
         print(
-            USAGE.format(commands="\n".join(f"  {name:<9}{what}" for name, what in COMMANDS.items())),
+            USAGE.format(commands="\n".join(f"  {name:<11}{what}" for name, what in COMMANDS.items())),
             end="",
             flush=True,
         )

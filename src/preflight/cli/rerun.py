@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 
 from preflight.cli import options
 
 
-def main(argv: Sequence[str]) -> int:
-    """Launch it again from the same commit, config and command; refuse where the rest is no longer the same."""
+def parser() -> argparse.ArgumentParser:
+    """Return what the command takes."""
     parser = options.command_parser("rerun", "Launch a run again: the same commit, config, command and lock.")
     options.add_run(parser)
     parser.add_argument("--name", metavar="NAME", default="", help="what the new run is called")
     parser.add_argument("--on", metavar="WAY", default="", help="how it is started; default: as before")
     parser.add_argument("--anyway", action="store_true", help="launch although something is no longer the same")
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Launch it again from the same commit, config and command; refuse where the rest is no longer the same."""
+    arguments = parser().parse_args(argv)
     from preflight.cli.launch import name_of
     from preflight.errors import UserError
     from preflight.launch.again import order

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from preflight.history.runs import History, report_of
-from preflight.model import Report, Status
-from preflight.places.local import Local
+from preflight.model import LOCAL, Report, Status
 from preflight.records.folder import Run
 
 RUNS = 200  # the latest, which are looked at
@@ -106,7 +105,7 @@ def _of_report(report: Report) -> Iterator[Measured]:
     for place in report.places:
         yield from _of_devices(place.name, place.facts)
     for result in report.results:
-        host = own if result.place == Local.name else result.place
+        host = own if result.place == LOCAL else result.place
         if result.status in (Status.PASSED, Status.FAILED) and _is_number(result.seconds):
             yield Measured(host, "check", result.check, "s", float(result.seconds))
         for finding in result.findings:

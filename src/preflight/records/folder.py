@@ -81,7 +81,7 @@ class Records:
         """Return the names of all runs, in no order; none where there is no folder."""
         try:
             with os.scandir(self.folder) as entries:
-                return [each.name for each in entries if not each.name.startswith(".")]
+                return [each.name for each in entries if not each.name.startswith(".") and each.is_dir()]
         except FileNotFoundError:
             return []
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from preflight.model import Result
+from preflight.model import LOCAL, Result
 from preflight.records.folder import Run
 
 FILE = "results.jsonl"
@@ -29,11 +29,11 @@ class Results:
             self._descriptor = os.open(run.folder / FILE, flags, 0o644)
         self._write(begun=time.time())
 
-    def planned(self, ids: Sequence[str]) -> None:
+    def planned(self, ids: Sequence[str], place: str = LOCAL) -> None:
         """Note which checks there will be."""
         self._write(planned=list(ids))
 
-    def started(self, check: str) -> None:
+    def started(self, check: str, place: str = LOCAL) -> None:
         """Note that a check runs."""
         self._write(started=check)
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from preflight.model import Report, Result, Severity
+from preflight.model import LOCAL, Report, Result, Severity
 from preflight.phrases import counted
 from preflight.reports import terminal
 from preflight.reports.problems import Problem, problems
@@ -53,7 +53,7 @@ def _rows(results: Sequence[Result]) -> list[str]:
 
 
 def _row(result: Result) -> str:
-    place = "" if result.place == "local" else f" at {result.place}"
+    place = "" if result.place == LOCAL else f" at {result.place}"
     said = result.reason or next((each.message for each in result.findings if each.severity is Severity.ERROR), "")
     row = f"{result.status:<7} {visible(result.check)}{visible(place)}  {elapsed(result.seconds)}  {clipped(said)}"
     return row.rstrip()
@@ -74,7 +74,7 @@ def _annotations(report: Report, verdict: Verdict) -> Iterator[str]:
 
 
 def _annotation(level: str, problem: Problem) -> str:
-    place = "" if problem.result.place == "local" else f" at {problem.result.place}"
+    place = "" if problem.result.place == LOCAL else f" at {problem.result.place}"
     title = " ".join(dict.fromkeys((f"{problem.result.check}{place}", problem.kind or problem.id)))
     at = {"file": problem.path} if problem.path else {}
     if problem.path and problem.line:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from preflight.model import Finding, Report, Result, Severity, Status
+from preflight.model import LOCAL, Finding, Report, Result, Severity, Status
 from preflight.reports.text import clipped, visible
 from preflight.verdict import Verdict, Word, refuses, unignored
 
@@ -57,7 +57,7 @@ def _summed(suite: Element, report: Report) -> Element:
 
 
 def _case(suite: Element, result: Result) -> None:
-    name = result.check if result.place == "local" else f"{result.check} at {result.place}"
+    name = result.check if result.place == LOCAL else f"{result.check} at {result.place}"
     case = SubElement(suite, "testcase", name=_clean(name), classname=_clean(result.family), time=_time(result.seconds))
     errors = unignored(result, Severity.ERROR)
     if result.status is Status.BROKEN:

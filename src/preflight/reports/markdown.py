@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from preflight.model import Presence, Report, Result, Severity
+from preflight.model import LOCAL, Presence, Report, Result, Severity
 from preflight.nodesets import fold
 from preflight.phrases import counted
 from preflight.reports.problems import Problem, problems
@@ -76,7 +76,7 @@ def _section(group: Sequence[Problem]) -> Iterator[str]:
     for problem in group[:_SHOWN]:
         yield from _problem(problem, said)
     if others := group[_SHOWN:]:
-        places = [each.result.place for each in others if each.result.place != "local"]
+        places = [each.result.place for each in others if each.result.place != LOCAL]
         at = f", at {_code(clipped(fold(places)))}" if places else ""
         yield ""
         yield f"and {len(others):,} more alike{at}"
@@ -84,7 +84,7 @@ def _section(group: Sequence[Problem]) -> Iterator[str]:
 
 def _problem(problem: Problem, said: set[tuple[str, str]]) -> Iterator[str]:
     result = problem.result
-    place = "" if result.place == "local" else f" at {_code(result.place)}"
+    place = "" if result.place == LOCAL else f" at {_code(result.place)}"
     line = f":{problem.line}" if problem.line else ""
     where = f" in {_code(f'{problem.path}{line}')}" if problem.path else ""
     yield ""

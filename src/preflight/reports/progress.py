@@ -9,14 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import TextIO
 
-from preflight.model import Result, Severity, Status
+from preflight.model import LOCAL, Result, Severity, Status
 from preflight.reports.terminal import SHOWN, STYLES, colored, uncolored
 from preflight.reports.text import clipped, has_colors, is_live, printable, visible
 from preflight.verdict import unignored
 
 SLOW = 3.0  # seconds after which a check is named for being slow
 SILENCE = 10.0  # seconds between two lines where nothing can be rewritten
-LOCAL = "local"
 _FEW = 8  # nodes that are named
 ERASE = "\r\x1b[K"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from preflight.model import Finding, Report, Result, Status
+from preflight.model import LOCAL, Finding, Report, Result, Status
 from preflight.reports.text import clipped
 from preflight.verdict import Verdict, Word, refuses
 
@@ -27,7 +27,7 @@ def render(report: Report, verdict: Verdict) -> str:
 
 
 def _point(number: int, result: Result) -> Iterator[str]:
-    place = f" at {result.place}" if result.place != "local" else ""
+    place = f" at {result.place}" if result.place != LOCAL else ""
     is_well = result.status in (Status.PASSED, Status.SKIPPED) and not refuses(result)
     skip = f" # SKIP {_escaped(result.reason)}" if is_well and result.status is Status.SKIPPED else ""
     yield f"{'ok' if is_well else 'not ok'} {number} - {_escaped(result.check + place)}{skip}"

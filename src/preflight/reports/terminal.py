@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from preflight.model import Finding, Report, Result, Severity, Status
+from preflight.model import LOCAL, Finding, Report, Result, Severity, Status
 from preflight.nodesets import fold
 from preflight.phrases import counted, in_a_row
 from preflight.reports.places import all_of, folded, summary
@@ -178,12 +178,12 @@ def _tail(name: str, text: str, paint: Paint, indent: str = "  ") -> Iterator[st
 
 
 def _at(result: Result) -> str:
-    return "" if result.place == "local" else f" at {clipped(result.place)}"
+    return "" if result.place == LOCAL else f" at {clipped(result.place)}"
 
 
 def _more(count: int, what: str, indent: str, paint: Paint, left: Sequence[Result] = ()) -> Iterator[str]:
     if count > SHOWN:
-        places = list(dict.fromkeys(each.place for each in left if each.place != "local"))
+        places = list(dict.fromkeys(each.place for each in left if each.place != LOCAL))
         where = f" at {clipped(','.join(places))}" if places else ""
         yield paint(f"{indent}and {count - SHOWN} more {what}{where} (--format json has all)", "dim")
 

@@ -40,7 +40,11 @@ def _pages(history: History, count: int) -> Iterator[tuple[str, str]]:
     top, below = Links(), Links("../")
     names = history.names()
     for name in names[:count]:
-        yield f"run/{name}.html", runs.run(history.stored(name), below)
+        try:
+            stored = history.stored(name)
+        except UserError:  # it has been removed while the others were written
+            continue
+        yield f"run/{name}.html", runs.run(stored, below)
         before = history.worked_before(name, names)
         page = changes.changes(history.changes(before, name), below) if before else changes.unknown(name, below)
         yield f"changes/{name}.html", page

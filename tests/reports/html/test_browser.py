@@ -72,7 +72,10 @@ def rich() -> Report:
 
 
 def shown(tab: Any, selector: str) -> list[str]:
-    return [each.inner_text() for each in tab.page.locator(selector).all() if each.is_visible()]
+    # In one question: each costs a round trip to the browser.
+    seen = "(all) => all.filter((each) => each.checkVisibility()).map((each) => each.innerText)"
+    texts: list[str] = tab.page.locator(selector).evaluate_all(seen)
+    return texts
 
 
 def test_the_verdict_comes_first_and_nothing_is_asked_for(at: Open) -> None:
@@ -105,6 +108,8 @@ def test_a_phone_is_wide_enough(at: Open, name: str) -> None:
     with at(rich() if name == "rich" else name, width=320) as tab:
         tab.page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
         assert tab.page.evaluate("document.documentElement.scrollWidth") <= 320
+        ends = [each.bounding_box() for each in tab.page.locator(".times rect").all()]
+        assert all(each["x"] + each["width"] <= 320 for each in ends)
 
 
 def test_the_filter_chooses(at: Open) -> None:
@@ -113,7 +118,7 @@ def test_the_filter_chooses(at: Open) -> None:
         assert len(everything) == 5
         tab.page.get_by_label("failed").check()
         assert shown(tab, "article .id") == ["data.is-there[train]", "nodes.are-alike"]
-        assert tab.page.locator("output").inner_text() == "2 checks"
+        assert tab.page.locator("output").inner_text() == "2 of 9 checks"
         assert "Warnings" not in shown(tab, "h2")
         tab.page.get_by_label("failed").uncheck()
         tab.page.get_by_label("family").select_option("data")
@@ -128,6 +133,12 @@ def test_the_filter_chooses(at: Open) -> None:
         assert shown(tab, "article .id") == ["paths.is-usable[runs]"]
         tab.page.get_by_label("search").fill("")
         assert shown(tab, "article .id") == everything
+
+
+def test_a_node_that_fell_silent_is_told_apart(at: Open) -> None:
+    with at("nodes.1") as tab:
+        row = tab.page.locator(".matrix tbody tr", has_text="n[5,12]")
+        assert row.locator("td.broken").inner_text() == "B"
 
 
 def test_a_command_is_copied_as_it_is(at: Open) -> None:
@@ -166,6 +177,7 @@ def test_what_is_printed_has_everything(at: Open) -> None:
         tab.page.evaluate("dispatchEvent(new Event('beforeprint'))")
         assert shown(tab, "form") == []
         assert len(shown(tab, "li .id")) > 5
+        assert "processes\nno limit" in shown(tab, ".facts div")
 
 
 SCRIPT = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"

@@ -65,8 +65,10 @@ def _folded(name: str, values: Mapping[str, Any]) -> Markup:
 def _word(name: str, value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(_parts(value))
+    if isinstance(value, int) and value < 0:
+        return "no limit"
     if name in _SIZES and isinstance(value, int):
-        return format_size(value) if value >= 0 else "no limit"
+        return format_size(value)
     return str(value)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from preflight.model import Finding, Result, Severity, Status
+from preflight.model import LOCAL, Finding, Result, Severity, Status
 from preflight.reports.html.markup import Markup, joined, tag
 from preflight.reports.text import visible_lines
 from preflight.verdict import refuses
@@ -108,7 +108,7 @@ def text_of(name: str, text: str) -> Markup:
 
 def place_of(result: Result) -> Markup:
     """Return where a result was had, as the filter reads it; nothing where there is only one place."""
-    if result.place == "local":
+    if result.place == LOCAL:
         return joined()
     return joined(" ", tag("span", {"class": "quiet", "data-at": result.place}, f"at {result.place}"))
 

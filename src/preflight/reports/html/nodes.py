@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from preflight.model import Presence, Report, Status
 from preflight.nodesets import fold
@@ -27,7 +27,7 @@ def section(report: Report) -> Markup:
         went.setdefault(result.place, {})[result.check] = status
     answered = [went[place.name] for place in report.places if place.presence is Presence.ANSWERED]
     checks = dict.fromkeys(check for row in went.values() for check in row)
-    differing = [check for check in checks if len({row.get(check, "") for row in answered or went.values()}) > 1]
+    differing = [check for check in checks if _differs(check, answered, went.values())]
     rows: dict[tuple[str, ...], list[str]] = {}
     for name, row in went.items():
         rows.setdefault(tuple(row.get(check, "") for check in differing), []).append(name)
@@ -39,6 +39,11 @@ def section(report: Report) -> Markup:
         tag("ul", {"class": "lines"}, *(tag("li", None, line) for line in lines)),
         _matrix(differing, rows) if differing else tag("p", None, "Every check went the same way at every node."),
     )
+
+
+def _differs(check: str, answered: Iterable[Mapping[str, str]], everywhere: Iterable[Mapping[str, str]]) -> bool:
+    """Return whether a check went otherwise somewhere; that a silent node did not run it is no difference."""
+    return len({row.get(check, "") for row in answered} | {row[check] for row in everywhere if check in row}) > 1
 
 
 def _matrix(checks: Sequence[str], rows: dict[tuple[str, ...], list[str]]) -> Markup:

@@ -136,7 +136,7 @@ def _filter(report: Report, results: Sequence[Result]) -> Markup:
         tag("label", None, "family ", tag("select", {"name": "family"}, *options)),
         place if report.places else "",
         tag("fieldset", None, tag("legend", None, "status"), *chosen),
-        tag("output", {"name": "count"}),
+        tag("output", {"name": "count"}, counted(len(results), "check")),
     )
 
 

@@ -27,6 +27,7 @@
   const filter = document.querySelector("form.filter");
   if (filter) {
     filter.hidden = false;
+    const whole = filter.elements.count.value;
     let results, rows;
     const choose = () => {
       // A large page is read when it is first searched, so that it opens at once.
@@ -60,7 +61,7 @@
         const items = [...section.querySelectorAll("article[data-family], tr[data-family], li[data-family]")];
         if (items.length) section.hidden = items.every((each) => each.hidden);
       }
-      filter.elements.count.value = chosen ? `${count} checks` : "";
+      filter.elements.count.value = chosen ? `${count} of ${whole}` : whole;
     };
     filter.addEventListener("input", choose);
     filter.addEventListener("submit", (event) => event.preventDefault());

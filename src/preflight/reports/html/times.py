@@ -23,8 +23,8 @@ def section(results: Sequence[Result]) -> Markup:
     shown = sorted(longest, key=lambda each: (each.started, each.check))
     whole = max(each.started + each.seconds for each in shown)
     left = len(timed) - len(shown)
-    note = f"from 0 to {elapsed(whole)}" + (f", without the {left:,} shortest" if left else "")
-    head = tag("tr", None, *(tag("th", {"scope": "col"}, each) for each in ("check", "from", "took", note)))
+    axis = tag("span", {"class": "axis"}, *(tag("span", None, elapsed(whole * part)) for part in (0, 0.5, 1)))
+    head = tag("tr", None, *(tag("th", {"scope": "col"}, each) for each in ("check", "from", "took", axis)))
     table = tag(
         "table",
         {"class": "times"},
@@ -36,6 +36,7 @@ def section(results: Sequence[Result]) -> Markup:
         {"aria-labelledby": "times"},
         tag("h2", {"id": "times"}, "Times"),
         tag("div", {"class": "wide", "tabindex": 0, "role": "region", "aria-label": "Bars of the times"}, table),
+        tag("p", {"class": "quiet"}, f"Not shown: the {left:,} shortest.") if left else "",
     )
 
 
