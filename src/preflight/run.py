@@ -19,6 +19,7 @@ from preflight.model import LOCAL, Planned, Presence, Report, Result, Status
 from preflight.places.engine import Engine
 from preflight.places.local import Local
 from preflight.places.workers import Workers
+from preflight.system import jobs
 from preflight.system.secrets import Secrets, named, passwords
 from preflight.worker.request import Selection
 
@@ -114,7 +115,7 @@ def run(  # noqa: PLR0913 - all but the config by name
         results=tuple(judged),
         facts={
             **hearing.facts(gone),
-            **({"on": place.engine.kind} if place.engine else {}),
+            **({"on": place.engine.kind} if place.engine else _part()),
             "config_digest": config.digest,
             "drafted": config.drafted,
         },
@@ -143,6 +144,12 @@ def plan(config: Config, *, selection: Selection | None = None) -> list[Planned]
     if place.last_words:
         raise UserError(f"the checks could not be collected: {place.last_words}")
     return list(hearing.heard[LOCAL].plan.values())
+
+
+def _part() -> dict[str, Any]:
+    """Return which part of a job this is; from that several reports can be made one."""
+    part = jobs.part(os.environ)
+    return {"part": part} if part else {}
 
 
 def _passed(results: Sequence[Result], config: Config) -> set[str]:

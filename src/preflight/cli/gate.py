@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from preflight.cli import options
@@ -13,6 +14,7 @@ from preflight.launch import ranks
 from preflight.launch.gate import become
 from preflight.launch.meeting import once_per_node
 from preflight.places.local import Local
+from preflight.system import jobs
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,6 +58,8 @@ def _decide(arguments: argparse.Namespace, rank: ranks.Rank | None) -> int:
     finally:
         place.close()
     if arguments.report:
+        if part := jobs.part(os.environ):  # whoever checks for a node tells of all its ranks
+            report = replace(report, facts={**report.facts, "part": jobs.of_node(part)})
         options.write(str(_named(arguments.report, rank)), checks.stored(report, verdict))
     checks.tell(report, verdict)
     return checks.refusal(report, verdict)

@@ -20,6 +20,7 @@ COMMANDS = {
     "explain": "print the page of a check or of a finding",
     "seeds": "tell whether a step or a program repeats itself under its seed",
     "show": "show a stored report again, or a run",
+    "merge": "make one report of those of a job's nodes or ranks",
     "runs": "list the runs that were launched",
     "logs": "print what a run has printed",
     "report": "show the history of runs in a browser",

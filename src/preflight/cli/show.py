@@ -98,7 +98,7 @@ def _short(value: object) -> str:
 
 
 def _show_report(path: str, views: Sequence[options.View]) -> int:
-    report = _read(path)
+    report = read(path)
     try:
         verdict = decide(report)
         options.show(report, verdict, views)
@@ -107,7 +107,8 @@ def _show_report(path: str, views: Sequence[options.View]) -> int:
     return verdict.exit_code
 
 
-def _read(path: str) -> Report:
+def read(path: str) -> Report:
+    """Return a stored report; raises UserError where there is none that can be read."""
     try:
         with open(path, encoding="utf-8") as file:
             return Report.from_json(json.load(file))
