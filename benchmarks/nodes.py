@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 from statistics import median
@@ -163,11 +163,9 @@ class Replay:
         self.nodes = tuple(f"node{number:05}" for number in range(count))
         self._argv = [sys.executable, "-m", "benchmarks.nodes", "feed", str(count), str(file)]
 
-    def start(
-        self, argv: Sequence[str], nodes: Sequence[str], *, ranks: int = 1, environment: Mapping[str, str] | None = None
-    ) -> SlurmStep:
+    def start(self, argv: Sequence[str], nodes: Sequence[str]) -> SlurmStep:
         """Start it, whatever was asked for."""
-        del argv, ranks, environment
+        del argv
         return SlurmStep(self._argv, nodes, dict(os.environ))
 
 

@@ -38,6 +38,38 @@ class Watcher(Protocol):
         """There will be no more."""
 
 
+class Watchers:
+    """Several that look on as one."""
+
+    def __init__(self, *watchers: Watcher) -> None:
+        self._watchers = watchers
+
+    def planned(self, ids: Sequence[str], place: str) -> None:
+        """Tell it to each."""
+        for each in self._watchers:
+            each.planned(ids, place)
+
+    def started(self, check: str, place: str) -> None:
+        """Tell it to each."""
+        for each in self._watchers:
+            each.started(check, place)
+
+    def ended(self, result: Result) -> None:
+        """Tell it to each."""
+        for each in self._watchers:
+            each.ended(result)
+
+    def tick(self) -> None:
+        """Tell it to each."""
+        for each in self._watchers:
+            each.tick()
+
+    def close(self) -> None:
+        """Tell it to each."""
+        for each in self._watchers:
+            each.close()
+
+
 class Heard:
     """What one place has said."""
 

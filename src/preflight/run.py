@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
@@ -15,48 +15,12 @@ from preflight import drift, verdict
 from preflight.config import Config
 from preflight.errors import UserError
 from preflight.hearing import Hearing, Watcher
-from preflight.model import LOCAL, Planned, Presence, Report, Result, Status
-from preflight.places.engine import Engine
+from preflight.model import LOCAL, Planned, Presence, Report, Result
 from preflight.places.local import Local
 from preflight.places.workers import Workers
 from preflight.system import jobs
 from preflight.system.secrets import Secrets, named, passwords
 from preflight.worker.request import Selection
-
-# What all nodes do together, once each has passed by itself: called with their engine and the names of those that did.
-Together = Callable[[Engine, Sequence[str]], Sequence[Result]]
-
-
-class Watchers:
-    """Several that look on as one."""
-
-    def __init__(self, *watchers: Watcher) -> None:
-        self._watchers = watchers
-
-    def planned(self, ids: Sequence[str], place: str) -> None:
-        """Tell it to each."""
-        for each in self._watchers:
-            each.planned(ids, place)
-
-    def started(self, check: str, place: str) -> None:
-        """Tell it to each."""
-        for each in self._watchers:
-            each.started(check, place)
-
-    def ended(self, result: Result) -> None:
-        """Tell it to each."""
-        for each in self._watchers:
-            each.ended(result)
-
-    def tick(self) -> None:
-        """Tell it to each."""
-        for each in self._watchers:
-            each.tick()
-
-    def close(self) -> None:
-        """Tell it to each."""
-        for each in self._watchers:
-            each.close()
 
 
 def run(  # noqa: PLR0913 - all but the config by name
@@ -67,22 +31,19 @@ def run(  # noqa: PLR0913 - all but the config by name
     facts: Mapping[str, Any] | None = None,
     watcher: Watcher | None = None,
     place: Workers | None = None,
-    together: Together | None = None,
 ) -> Report:
     """Run the checks that `config` asks for and return all that is known of them.
 
     `facts` are those of GPUs (`Gpus.to_json`) to be judged in place of this machine's. `place` is a worker, or those
     of many nodes, that was started before the config was known; it is put away where the config wants another
-    interpreter. `together` is called on the nodes that passed, where the run has nodes. Ctrl-C and SIGTERM end the run
-    within two seconds: the Report then holds what was known and is `interrupted`. Raises UserError where the run cannot
-    begin.
+    interpreter. Ctrl-C and SIGTERM end the run within two seconds: the Report then holds what was known and is
+    `interrupted`. Raises UserError where the run cannot begin.
     """
     selection = selection or Selection()
     began, started = time.time(), datetime.now(UTC)
     secrets = _secrets(config)
     hearing = Hearing(watcher, secrets)
     interrupted = False
-    joint: Sequence[Result] = ()
     with _interruptible():
         request = {**_request(config, selection), "facts": facts}
         if place is not None and place.python != config.python:
@@ -95,9 +56,6 @@ def run(  # noqa: PLR0913 - all but the config by name
                 hearing.listen(place, config)
             finally:
                 place.close()
-            if together is not None and place.engine is not None:
-                passed = _passed(hearing.results(place.gone), config)
-                joint = together(place.engine, [name for name in hearing.heard if name in passed])
         except KeyboardInterrupt:
             place.close()
             # A scheduler that ends the job sends a signal as well, and says why to those who listen.
@@ -108,7 +66,7 @@ def run(  # noqa: PLR0913 - all but the config by name
     gone = {name: each._replace(reason=secrets.hide(each.reason)) for name, each in place.gone.items()}
     places = () if place.engine is None else tuple(hearing.places(gone, began))
     alike = [] if interrupted or not selection.names(drift.CHECK) else drift.are_alike(places)
-    results = [*hearing.results(gone, interrupted=interrupted), *alike, *joint]
+    results = [*hearing.results(gone, interrupted=interrupted), *alike]
     ordered = [_relative(_located(result, config), began) for result in results]
     judged = verdict.apply_ignores(ordered, config.ignore, date.today(), selection.whole and not interrupted)
     return Report(
@@ -150,13 +108,6 @@ def _part() -> dict[str, Any]:
     """Return which part of a job this is; from that several reports can be made one."""
     part = jobs.part(os.environ)
     return {"part": part} if part else {}
-
-
-def _passed(results: Sequence[Result], config: Config) -> set[str]:
-    """Return the places where nothing speaks against a launch."""
-    judged = verdict.apply_ignores(results, config.ignore, date.today(), whole=False)
-    bad = {each.place for each in judged if each.status is Status.BROKEN or verdict.refuses(each)}
-    return {each.place for each in judged} - bad
 
 
 def _request(config: Config, selection: Selection, *, plan_only: bool = False) -> dict[str, Any]:

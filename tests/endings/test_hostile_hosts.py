@@ -110,3 +110,10 @@ def judged(project: Any) -> None:
         "host.good": Status.PASSED,
         "host.bad": Status.FAILED,
     }, results
+
+
+def test_a_root_above_everything(project: Any) -> None:
+    """A project in the home folder has the interpreter below it; its standard library is no file of the project's."""
+    report = project.run("root: /\nimports: [json]", only=("imports", "seeds"))
+    assert report.results
+    assert not [each for each in report.results if each.status is Status.BROKEN]

@@ -1,7 +1,7 @@
 """Workers on many nodes, as an engine that does what the test says has them: who is waited for, and for how long."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -61,10 +61,7 @@ class Engine:
         self.steps: list[Scripted] = []
         self._scripts = list(scripts)
 
-    def start(
-        self, argv: Sequence[str], nodes: Sequence[str], *, ranks: int = 1, environment: Mapping[str, str] | None = None
-    ) -> Scripted:
-        assert (ranks, environment) == (1, None)
+    def start(self, argv: Sequence[str], nodes: Sequence[str]) -> Scripted:
         self.steps.append(Scripted(nodes, self._scripts.pop(0)))
         self.steps[-1].words = argv[2]
         return self.steps[-1]

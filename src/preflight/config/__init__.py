@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from preflight.config.document import Location, Node, parse, plain, read_text
-from preflight.config.nodes import Collectives, Nodes
+from preflight.config.nodes import Nodes
 from preflight.config.references import References
 from preflight.config.schema import nearest, read_entry
 from preflight.config.sections import (
@@ -35,7 +35,6 @@ from preflight.phrases import without_secrets
 
 __all__ = [
     "Code",
-    "Collectives",
     "Config",
     "Data",
     "Files",

@@ -32,12 +32,13 @@ def check(
     result is written there as it comes.
     """
     from preflight import run
+    from preflight.hearing import Watchers
     from preflight.records.memory import remember
     from preflight.records.results import Results
     from preflight.reports.progress import Progress
 
     chosen = selection or Selection()
-    watcher = run.Watchers(Progress(), Results(record)) if record else Progress()
+    watcher = Watchers(Progress(), Results(record)) if record else Progress()
     report = run.run(config, selection=chosen, strict=strict, watcher=watcher, place=place)
     is_whole = not (chosen.only or chosen.tags or chosen.keyword)
     report = remember(report, config, whole=is_whole, side=next((side for side in chosen.at if side), ""))

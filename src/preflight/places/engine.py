@@ -80,10 +80,5 @@ class Engine(Protocol):
     def own_name(self) -> str:
         """The word that stands for a node's own name."""
 
-    def start(
-        self, argv: Sequence[str], nodes: Sequence[str], *, ranks: int = 1, environment: Mapping[str, str] | None = None
-    ) -> Step:
-        """Start `argv` on these nodes, `ranks` processes on each, with the variables of `environment` besides.
-
-        Raises UserError where the engine is not there at all.
-        """
+    def start(self, argv: Sequence[str], nodes: Sequence[str]) -> Step:
+        """Start `argv` on these nodes, one process on each; raises UserError where the engine is not there at all."""

@@ -153,14 +153,10 @@ class Hosts:
         """What `--on` says for them."""
         return f"ssh:{fold(self.nodes)}"
 
-    def start(
-        self, argv: Sequence[str], nodes: Sequence[str], *, ranks: int = 1, environment: Mapping[str, str] | None = None
-    ) -> HostsStep:
+    def start(self, argv: Sequence[str], nodes: Sequence[str]) -> HostsStep:
         """Start `argv` on these hosts, one process on each; raises UserError where there is no ssh."""
-        del ranks
-        given = ["env", *(f"{name}={value}" for name, value in environment.items())] if environment else []
         commands = {}
         for name in nodes:
             words = [name if word == self.own_name else word for word in argv]
-            commands[name] = [*self._ssh, *_OPTIONS, "--", name, shlex.join([*given, *words])]
+            commands[name] = [*self._ssh, *_OPTIONS, "--", name, shlex.join(words)]
         return HostsStep(commands)

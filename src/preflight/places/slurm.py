@@ -198,11 +198,9 @@ class Slurm:
         self.nodes = tuple(expand(nodes))
         self._environment = {name: value for name, value in environment.items() if not _OTHERS.fullmatch(name)}
 
-    def start(
-        self, argv: Sequence[str], nodes: Sequence[str], *, ranks: int = 1, environment: Mapping[str, str] | None = None
-    ) -> SlurmStep:
+    def start(self, argv: Sequence[str], nodes: Sequence[str]) -> SlurmStep:
         """Start `argv` on these nodes in a step of its own, beside whatever else the job does there."""
         number = len(nodes)
-        shape = [f"--nodes={number}", f"--ntasks={number * ranks}", f"--ntasks-per-node={ranks}"]
+        shape = [f"--nodes={number}", f"--ntasks={number}", "--ntasks-per-node=1"]
         srun = ["srun", f"--jobid={self.job}", *_OPTIONS, *shape, f"--nodelist={fold(nodes)}", *argv]
-        return SlurmStep(srun, nodes, {**self._environment, **(environment or {})})
+        return SlurmStep(srun, nodes, self._environment)

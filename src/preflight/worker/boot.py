@@ -125,10 +125,13 @@ def set_aside(root: str) -> dict[str, ModuleType]:
     """
     foreign = tuple(os.path.join(folder, "") for folder in foreign_folders(root))
     needed = {*NEEDED, *sys.stdlib_module_names}
+    # A root may lie above all: the home folder, with the interpreter somewhere in it.
+    standard = os.path.join(os.path.dirname(os.__file__), "")
     tops = {
         name
         for name in needed & sys.modules.keys()
         if (file := getattr(sys.modules[name], "__file__", None) or "").startswith(foreign)
+        and not file.startswith(standard)
         and "site-packages" not in file
     }
     return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in tops}
