@@ -21,7 +21,7 @@ from preflight.envlock.specification import is_met, read_specification
 REPOSITORY = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PYPROJECT["optional-dependencies"]
-BUILT = ["LICENSE", "README.md", "pyproject.toml", "src", "preflight_checks"]
+BUILT = ["LICENSE", "README.md", "pyproject.toml", "src", "preflight_checks", "docs"]
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,7 @@ def kinds(file: Path, inventory: Inventory, root: Path, **how: bool) -> list[tup
 pytestmark = pytest.mark.usefixtures("index")
 
 
+@pytest.mark.slow
 def test_lock_restore_lock_gives_the_same_bytes(
     mixed: Path, root: Path, inventory_of: Inventories, install: Run, pip: Run
 ) -> None:

@@ -149,6 +149,7 @@ def test_the_source_and_the_place_are_named(judge: Judge, name: str) -> None:
     assert [(each.id, each.line, Path(each.file).name) for each in findings] == [(told, line, "train.py")]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not find_spec("numpy"), reason="needs numpy")
 @pytest.mark.parametrize("name", NUMPY_DEFECTS)
 def test_numpy_is_seen_at_its_sources(judge: Judge, name: str) -> None:
@@ -199,6 +200,7 @@ print(sum(means) / threads)
 """
 
 
+@pytest.mark.slow
 def test_work_that_is_divided_among_threads(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     _, [finding] = judge(SEED + DIVIDED.format(threads="int(os.environ.get('OMP_NUM_THREADS', 3))"))

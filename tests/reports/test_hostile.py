@@ -13,6 +13,8 @@ from preflight.reports import FORMATS, render
 from preflight.reports.markdown import LIMIT
 from preflight.verdict import decide
 
+pytestmark = pytest.mark.slow
+
 EVIL = (
     "]]> <script>alert(1)</script> | `x` ``` ::error::y %0A \x1b[31m \u202e \r\n::set-env name=A::b\n"
     "@team #1 [a](http://b) &amp; ${{ x }} {0} '\""

@@ -211,6 +211,7 @@ def test_files_need_no_server(window: Any, site: Site, tmp_path: Path) -> None:
     assert window.locator("svg.spark circle").first.bounding_box()["width"] > 0
 
 
+@pytest.mark.slow
 def test_the_token_opens_it_once_and_for_all(window: Any, chromium: Any, tmp_path: Path, history: ModuleType) -> None:
     pytest.importorskip("waitress", reason="serving needs waitress")
     served = Site(tmp_path, history, "--token")

@@ -213,6 +213,7 @@ def test_stage_that_falls_silent_is_given_up(project: Any) -> None:
     assert "silent for too long" in result.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["random", "yaml", "tempfile", "packaging"])
 def test_experiment_with_a_module_that_preflight_needs(project: Any, name: str) -> None:
     """What the experiment has imported under such a name is the experiment's, and preflight goes on with its own."""

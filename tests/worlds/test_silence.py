@@ -88,6 +88,7 @@ def test_a_world_that_is_not_healthy_is_heard(project: Path, run: World) -> None
     assert run(project, {"imports": ["json"], "data": [{"path": "gone"}]})[0].startswith("error data.missing")
 
 
+@pytest.mark.slow
 def test_odd_data(project: Path, tmp_path: Path, run: World) -> None:
     """Links in a row and back up, hidden and sparse files, odd names, content of Git LFS, a read-only mount."""
     store = tmp_path / "store"
@@ -188,6 +189,7 @@ def test_a_machine_without_git(project: Path, tmp_path: Path, run: World) -> Non
     assert not run(project, setup=f"export PATH={tmp_path}/bin")
 
 
+@pytest.mark.slow
 def test_odd_repositories(project: Path, tmp_path: Path, run: World) -> None:
     """The project is a worktree of a repository, with another repository in it as a submodule."""
     main, library = tmp_path / "main", tmp_path / "library"
@@ -218,6 +220,7 @@ def test_modules_that_look_like_others(project: Path, run: World) -> None:
     assert not run(project, section, PYTHONPATH=f"{project}/src" + (f":{previous}" if previous else ""))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["venv", "conda"])
 def test_an_environment_inside_the_project(kind: str, project: Path, run: World) -> None:
     """Its python is a link; the project itself is installed there as editable; a conda prefix has a list of its own."""

@@ -171,6 +171,7 @@ def test_without_the_script_all_is_there(at: Open) -> None:
         assert "data.is-there[train]" in shown(tab, "article .id")
 
 
+@pytest.mark.slow
 def test_what_is_printed_has_everything(at: Open) -> None:
     with at(rich()) as tab:
         tab.page.emulate_media(media="print")
@@ -232,6 +233,7 @@ def opened(tab: Any) -> float:
     return took
 
 
+@pytest.mark.slow
 def test_a_thousand_nodes_open_at_once(at: Open) -> None:
     report = many(1_000, 50)
     assert len(page_of(report)) < 2_000_000

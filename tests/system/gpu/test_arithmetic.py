@@ -31,6 +31,7 @@ def step(word: str, name: str) -> Step:
     return next(done for operation, done in tried(word) if operation.name == name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, None])
 def test_the_cpu_is_right_in_every_format(seed: int | None) -> None:
     seed = seed or time.time_ns() % 2**31
