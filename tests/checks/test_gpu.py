@@ -16,6 +16,8 @@ from preflight.testing import run_check
 from preflight.verdict import Word, decide
 from preflight.worker.request import Selection
 
+pytestmark = pytest.mark.slow
+
 FAMILIES = {"gpu", "gpu-health", "gpu-results", "gpu-speed", "gpu-together"}
 FACTS = json.loads((Path(__file__).parents[1] / "facts/h100.json").read_text())
 ARCHITECTURES = b"\0sm_75 sm_80 sm_86 sm_90\0"
@@ -66,7 +68,6 @@ def test_nothing_asked_and_two_devices(in_world: Any, nvidia_driver: Any, tmp_pa
     assert finding.message == "2 GPUs: NVIDIA H100 80GB HBM3, NVIDIA H100 80GB HBM3, driver 580.159.04"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("start", "name"),
     [
@@ -169,7 +170,6 @@ def test_torch_is_not_the_jobs(asked: Any, in_world: Any, nvidia_driver: Any, to
     assert only(result).id == "gpu.cpu-only-build"
 
 
-@pytest.mark.slow
 def test_a_device_that_is_busy(asked: Any, nvidia_driver: Any) -> None:
     taken = {
         "nvmlDeviceGetMemoryInfo": "85520809984 5000000000",
@@ -181,7 +181,6 @@ def test_a_device_that_is_busy(asked: Any, nvidia_driver: Any) -> None:
     assert not asked(nvidia_driver(), "gpu-health.devices-are-free", memory="40GB", idle=True).findings
 
 
-@pytest.mark.slow
 def test_a_device_with_memory_errors(asked: Any, nvidia_driver: Any) -> None:
     errors = {"nvmlDeviceGetTotalEccErrors": "2", "nvmlDeviceGetRemappedRows": "0 1 1 0"}
     result = asked(nvidia_driver(2, answers={1: errors}), "gpu-health.devices-are-healthy")

@@ -205,6 +205,7 @@ def judge_on(tmp_path: Path, out: Path, judge_in: Any, misbehaving: Callable[...
     return judge
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "name", "word"),
     [
@@ -348,6 +349,7 @@ def test_a_folder_that_cannot_be_listed(out: Path, judge_in: Any) -> None:
     assert not judge_in(AS_USER, access="read", empty=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("access", ["execute", "write+execute"])
 def test_a_mount_that_runs_nothing(access: str, out: Path, judge_in: Any) -> None:
     setup = "mount -t tmpfs -o noexec none OUT"

@@ -16,7 +16,7 @@ from preflight.config.jsonschema import config_schema
 from preflight.errors import UserError
 
 quick = settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 SECTIONS = {

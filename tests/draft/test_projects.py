@@ -216,6 +216,7 @@ def preflight(*words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROJECTS)
 def test_the_section_is_telling_and_healthy(name, tmp_path, monkeypatch):
     files, config, wanted = PROJECTS[name]

@@ -13,6 +13,9 @@ from typing import Any
 import psutil
 import pytest
 
+from preflight.places.local import lent_to
+from preflight.worker.stage import BOOT
+
 CHECKS = """
 import subprocess
 
@@ -42,7 +45,8 @@ def test_interrupted_run_shows_what_is_known(project: Any, nothing_left: Callabl
     """What had passed is in the report, the exit code is 130, and no process is left."""
     project.checks("slow", CHECKS)
     process = start(project.folder, "--only", "slow", "--only", "imports.works", "--format", "json")
-    time.sleep(2)
+    wait_for_sleep(process.pid)
+    time.sleep(1)
     process.send_signal(number)
     began = time.monotonic()
     output, errors = process.communicate(timeout=20)
@@ -104,7 +108,7 @@ def test_killed_command_takes_its_worker_along(project: Any) -> None:
     assert workers
     process.kill()
     process.communicate(timeout=5)
-    until = time.monotonic() + 5
+    until = time.monotonic() + 20
     while any(alive(pid) for pid in workers) and time.monotonic() < until:
         time.sleep(0.05)
     assert not any(alive(pid) for pid in workers)
@@ -127,6 +131,22 @@ def test_killed_worker_leaves_a_report(project: Any, nothing_left: Callable[[], 
         "worker.answers": "BROKEN",
     }
     assert nothing_left() == []
+
+
+def test_worker_that_nobody_hears_leaves_nothing(project: Any, nothing_left: Callable[[], list[str]]) -> None:
+    """Its command was killed before it said its first word, so that this word ends it, and what pytest says of that."""
+    (project.folder / "heavy.py").write_text("import time; time.sleep(600)")
+    request = {"text": "preflight: {}", "root": str(project.folder), "imports": {"heavy": 30}, "lent": lent_to("")}
+    hearing, speaking = os.pipe()
+    os.close(hearing)
+    command = [sys.executable, BOOT, "worker", lent_to(""), "local"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=speaking, stderr=speaking) as worker:
+        os.close(speaking)
+        assert worker.stdin is not None
+        worker.stdin.write(json.dumps(request).encode() + b"\n")
+        worker.stdin.flush()
+        worker.wait(30)
+        assert nothing_left() == []
 
 
 def wait_for_sleep(pid: int) -> list[int]:

@@ -17,7 +17,7 @@ import pytest
 
 from preflight.envlock.fingerprint import Fingerprint, fingerprint, remember, unchanged
 
-pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("git") is None, reason="needs git")]
 SITE = f"lib/python3.{sys.version_info.minor}/site-packages"
 # A build backend that needs nothing: pip calls it for `-e`.
 BACKEND = """
@@ -151,7 +151,6 @@ def edited_pth(path: Path) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("what", SEEN)
 def test_what_is_seen(prefix: Path, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "")

@@ -33,10 +33,9 @@ def kinds(file: Path, inventory: Inventory, root: Path, **how: bool) -> list[tup
     return [(each.manager, each.name, each.kind) for each in drift(file, inventory, root, **how).changes]
 
 
-pytestmark = pytest.mark.usefixtures("index")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("index")]
 
 
-@pytest.mark.slow
 def test_lock_restore_lock_gives_the_same_bytes(
     mixed: Path, root: Path, inventory_of: Inventories, install: Run, pip: Run
 ) -> None:
@@ -170,7 +169,6 @@ def test_no_lock_without_the_pip_that_would_install_it(mixed: Path, root: Path, 
     assert f"conda install --prefix {mixed} pip" in raised.value.fix
 
 
-@pytest.mark.slow
 def test_a_package_that_was_tampered_with_is_refused(
     mixed: Path, root: Path, inventory_of: Inventories, install: Run, pip: Run
 ) -> None:
@@ -200,7 +198,6 @@ def test_without_py_rattler_it_is_said_who_else_installs(
     assert f"conda-lock install --prefix {mixed} conda-lock.yml" in raised.value.fix
 
 
-@pytest.mark.slow
 def test_a_virtual_environment_goes_back_too(virtual: Path, root: Path, inventory_of: Inventories, pip: Run) -> None:
     pip(virtual, "install", "gadget==1.0")
     found = lock(inventory_of(virtual), root)

@@ -15,6 +15,8 @@ from preflight.rehearsal.comparison import Comparison, compare
 from preflight.rehearsal.repeats import Repeats
 from preflight.rehearsal.reseeding import read_seeded, reseed
 
+pytestmark = pytest.mark.slow
+
 COMMAND = "python train.py --seed 17"
 SEED = "import sys\nseed = int(sys.argv[2])\n"
 Judge = Callable[..., tuple[Comparison, list[Finding]]]
@@ -149,7 +151,6 @@ def test_the_source_and_the_place_are_named(judge: Judge, name: str) -> None:
     assert [(each.id, each.line, Path(each.file).name) for each in findings] == [(told, line, "train.py")]
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not find_spec("numpy"), reason="needs numpy")
 @pytest.mark.parametrize("name", NUMPY_DEFECTS)
 def test_numpy_is_seen_at_its_sources(judge: Judge, name: str) -> None:
@@ -200,7 +201,6 @@ print(sum(means) / threads)
 """
 
 
-@pytest.mark.slow
 def test_work_that_is_divided_among_threads(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     _, [finding] = judge(SEED + DIVIDED.format(threads="int(os.environ.get('OMP_NUM_THREADS', 3))"))
@@ -230,7 +230,6 @@ torch.save({"model": model.state_dict(), "time": time.time(), **states}, f"model
 """
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not find_spec("torch") or not find_spec("sklearn"), reason="needs torch and scikit-learn")
 def test_a_training_is_compared_by_what_it_computes(judge: Judge, tmp_path: Path) -> None:
     import numpy as np

@@ -154,6 +154,7 @@ except OSError as problem: print(problem.strerror)
     assert {Path(each["path"]).name for each in facts["written"]} == {"images", "new"}
 
 
+@pytest.mark.slow
 def test_a_file_system_of_its_own_kind(folder: Path, in_world: Callable[..., Any], misbehaving: Any) -> None:
     """What is served by a process (FUSE) is read and written as any other; where it does not answer it is left out."""
     server, point = folder / "server", folder / "project" / "data"
@@ -170,6 +171,7 @@ def test_a_file_system_of_its_own_kind(folder: Path, in_world: Callable[..., Any
     assert (facts["output"], facts["sealed"]) == ("1\n", [(str(point), "it does not answer")])
 
 
+@pytest.mark.slow
 def test_runs_in_one_view_see_each_other(folder: Path, in_world: Callable[..., Any]) -> None:
     project = folder / "project"
     write = "import os; open('last.pt', 'w').write('state'); os.remove('old.pt')"
@@ -180,6 +182,7 @@ def test_runs_in_one_view_see_each_other(folder: Path, in_world: Callable[..., A
     assert sorted(each.name for each in project.iterdir()) == ["log.csv", "old.pt"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rights", RIGHTS)
 def test_what_slips_away_is_ended(rights: str, folder: Path, in_world: Callable[..., Any]) -> None:
     """Also where the kernel does not end it."""

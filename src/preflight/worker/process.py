@@ -67,8 +67,10 @@ def work(path: Sequence[str], name: str) -> None:
         context = Context(config, Path(scratch), request.place, gpus=_gpus(request), trusted=builtin, shielded=builtin)
         front = Front(replace(request, scratch=scratch), config, voice, context, stage)
         context.path = path if sys.flags.safe_path else [str(config.root), *path]
-        code = host(front)
-        front.close()
+        try:
+            code = host(front)
+        finally:  # where nobody hears any more, even what pytest says of that cannot be said
+            front.close()
     voice.say(kind="end", exit_code=code)
     os._exit(0)
 

@@ -34,6 +34,7 @@ def test_a_run_has_a_checkout_there_and_its_output_here(far: Any, host: str, tmp
     assert "code.is-known" not in checks
 
 
+@pytest.mark.slow
 def test_the_host_refuses_by_its_own_checks(far: Any, host: str) -> None:
     (far.outside / "bad").touch()
     record = far.launch(host).read()
@@ -44,6 +45,7 @@ def test_the_host_refuses_by_its_own_checks(far: Any, host: str) -> None:
     assert not (far.outside / "seen.json").exists()
 
 
+@pytest.mark.slow
 def test_an_exit_code_of_125_is_the_jobs_where_the_checks_said_go(far: Any, host: str) -> None:
     (far.outside / "code").write_text("125")
     assert far.launch(host).read().state is State.FAILED

@@ -17,6 +17,8 @@ from preflight.system.gpu.refusals import Refusal, refusal_of
 from preflight.system.gpu.rounding import FORMATS, formats_of
 from preflight.worker.fixtures import fresh_within
 
+pytestmark = pytest.mark.slow
+
 torch = pytest.importorskip("torch")
 WORDS = ("float32", "tf32", "float16", "bfloat16", "float8", "int8", "float64")
 
@@ -31,7 +33,6 @@ def step(word: str, name: str) -> Step:
     return next(done for operation, done in tried(word) if operation.name == name)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, None])
 def test_the_cpu_is_right_in_every_format(seed: int | None) -> None:
     seed = seed or time.time_ns() % 2**31
@@ -213,7 +214,6 @@ print(fresh_within(30)(arithmetic.compute, "cpu", ["float32", "bfloat16"], 1)["r
 """
 
 
-@pytest.mark.slow
 def test_a_pool_of_threads_that_an_import_has_made_does_no_harm() -> None:
     done = subprocess.run([sys.executable, "-c", POOLED], capture_output=True, text=True, timeout=60)
     assert done.stdout == "fine\n", done.stderr
