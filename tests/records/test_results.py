@@ -80,4 +80,4 @@ def test_it_costs_nothing_noticeable(run: Run) -> None:
     for number in range(200):
         results.started(str(number))
         results.ended(result(str(number), 1))
-    assert time.process_time() - began < 0.2
+    assert time.process_time() - began < 1

@@ -230,7 +230,7 @@ def test_interrupted(tmp_path: Path, nothing_left: Callable[[], list[str]], numb
     process.send_signal(number)
     began = time.monotonic()
     _, errors = process.communicate(timeout=20)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     assert process.returncode == 130, errors
     assert nothing_left() == []
     assert not list((tmp_path / "scratch").iterdir())

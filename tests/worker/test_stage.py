@@ -83,7 +83,7 @@ def test_module_that_kills_or_hangs_is_left_out_and_the_others_follow(tmp_path: 
     module(tmp_path, "well", "")
     began = time.monotonic()
     facts = imports(tmp_path, "segfaults", "exits", "leaves", "hangs", "well", deadline=1.0)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert {name: each.outcome for name, each in facts.items()} == {
         "segfaults": Outcome.DIED,
         "exits": Outcome.DIED,
@@ -208,7 +208,7 @@ def test_stage_that_falls_silent_is_given_up(project: Any) -> None:
     )
     began = time.monotonic()
     (result,) = project.run("imports: [heavy]\ndeadline: 1s", only=("twice",)).results
-    assert time.monotonic() - began < 1 + 5 + 3
+    assert time.monotonic() - began < 1 + 5 + 15
     assert result.status is Status.BROKEN
     assert "silent for too long" in result.reason
 

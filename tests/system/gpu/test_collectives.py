@@ -52,7 +52,7 @@ def test_one_that_never_starts(
     )
     began = time.monotonic()
     members = meet(tmp_path, 3, seconds=2)
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 20
     assert [member.phase for member in members] == [Phase.READY, Phase.NONE, Phase.READY]
     assert not nothing_left()
 

@@ -113,7 +113,7 @@ def test_a_question_that_hangs_costs_only_its_device(in_world: Any, nvidia_drive
     setup = nvidia_driver(3, answers={1: {"nvmlDeviceGetTemperature[0]": "hang"}})
     began = time.monotonic()
     driver, devices = asked(in_world, setup, limit=0.5)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     assert driver["driver"] == Driver.ANSWERS
     assert [device.silent for device in devices] == [(), ("nvmlDeviceGetTemperature",), ()]
     assert devices[1].memory == devices[0].memory
