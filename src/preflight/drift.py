@@ -21,6 +21,7 @@ from typing import Any
 from preflight.model import Finding, Place, Presence, Result, Severity, Status
 from preflight.nodesets import fold
 from preflight.quantities import format_size
+from preflight.system.outline import in_words
 
 CHECK = "nodes.are-alike"
 
@@ -41,7 +42,7 @@ class _Compared:
 
     key: str
     kind: str
-    weight: Callable[[str], Severity]
+    severity: Severity
     name: str = ""
     words: Callable[[Any], str] = str
 
@@ -147,7 +148,7 @@ def _of_a_name(told: Mapping[str, Mapping[str, Any]], fact: _Compared) -> Iterat
     """Yield one trait for a fact that all nodes have and that differs; of a node that lacks it nothing is known."""
     if all(fact.key in facts for facts in told.values()):
         words = {node: fact.words(facts[fact.key]) for node, facts in told.items()}
-        yield _Trait(fact.kind, fact.name, words, fact.weight(fact.key))
+        yield _Trait(fact.kind, fact.name, words, fact.severity)
 
 
 def _of_all_names(told: Mapping[str, Mapping[str, Any]], fact: _Compared) -> Iterator[_Trait]:
@@ -155,7 +156,8 @@ def _of_all_names(told: Mapping[str, Mapping[str, Any]], fact: _Compared) -> Ite
     parts = {node: facts.get(fact.key) or {} for node, facts in told.items()}
     for name in sorted({name for part in parts.values() for name in part} - _OWN):
         words = {node: fact.words(part[name]) if name in part else "missing" for node, part in parts.items()}
-        yield _Trait(fact.kind, name, words, fact.weight(name))
+        is_talking = fact.kind == "packages" and _is_talking(name)
+        yield _Trait(fact.kind, name, words, Severity.ERROR if is_talking else fact.severity)
 
 
 def _limits(told: Mapping[str, Mapping[str, Any]]) -> Iterator[_Trait]:
@@ -195,10 +197,9 @@ def _amount(name: str, value: float) -> str:
     return format_size(value) if name in _SIZES else f"{value:,.0f}"
 
 
-def _weight_of(package: str) -> Severity:
+def _is_talking(package: str) -> bool:
     name = package.lower().replace("_", "-")
-    is_talking = any(name == each or name.startswith(f"{each}-cu") for each in _TALKING)
-    return Severity.ERROR if is_talking else Severity.WARNING
+    return any(name == each or name.startswith(f"{each}-cu") for each in _TALKING)
 
 
 def _devices(gpus: Sequence[Mapping[str, Any]]) -> str:
@@ -208,43 +209,22 @@ def _devices(gpus: Sequence[Mapping[str, Any]]) -> str:
 
 def _outline(outline: Mapping[str, Any]) -> str:
     """Return the outline of data in words, without its time: a copy on a node's own disk is as good as the original."""
-    if outline.get("missing"):
-        return "missing"
-    if "error" in outline:
-        return str(outline["error"])
-    if "entries" in outline:
-        return f"{outline['entries']:,} entries"
-    size = format_size(outline.get("size", 0))
-    if "files" in outline:
-        return f"{outline['files']:,} files of {size}"
-    content = f", SHA-256 {outline['sha256'][:8]}" if "sha256" in outline else ""
-    return f"{size}{content}"
-
-
-def _error(_name: str) -> Severity:
-    return Severity.ERROR
-
-
-def _warning(_name: str) -> Severity:
-    return Severity.WARNING
-
-
-def _info(_name: str) -> Severity:
-    return Severity.INFO
+    is_file = "sha256" in outline and not outline.keys() & {"missing", "error", "entries", "files"}
+    return in_words(outline) + (f", SHA-256 {outline['sha256'][:8]}" if is_file else "")
 
 
 _COMPARED = (
-    _Compared("packages", "packages", _weight_of),
-    _Compared("python", "python", _warning, "Python"),
-    _Compared("commit", "code", _error, "the commit"),
-    _Compared("changed", "code", _warning, "the number of uncommitted files"),
-    _Compared("data", "data", _error, words=_outline),
-    _Compared("mounts", "mounts", _warning),
-    _Compared("driver_version", "driver", _warning, "the driver"),
-    _Compared("gpus", "gpus", _warning, "the set of GPUs", _devices),
-    _Compared("variables", "variables", _warning, words=repr),
-    _Compared("system", "kernel", _info, "the system"),
-    _Compared("processors", "kernel", _warning, "the number of processors"),
+    _Compared("packages", "packages", Severity.WARNING),
+    _Compared("python", "python", Severity.WARNING, "Python"),
+    _Compared("commit", "code", Severity.ERROR, "the commit"),
+    _Compared("changed", "code", Severity.WARNING, "the number of uncommitted files"),
+    _Compared("data", "data", Severity.ERROR, words=_outline),
+    _Compared("mounts", "mounts", Severity.WARNING),
+    _Compared("driver_version", "driver", Severity.WARNING, "the driver"),
+    _Compared("gpus", "gpus", Severity.WARNING, "the set of GPUs", _devices),
+    _Compared("variables", "variables", Severity.WARNING, words=repr),
+    _Compared("system", "kernel", Severity.INFO, "the system"),
+    _Compared("processors", "kernel", Severity.WARNING, "the number of processors"),
 )
 
 _WORDS: Mapping[str, tuple[str, str]] = {

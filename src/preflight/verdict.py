@@ -68,6 +68,11 @@ def unignored(result: Result, severity: Severity) -> list[Finding]:
     return [each for each in result.findings if each.severity is severity and not each.ignored]
 
 
+def is_bad(result: Result) -> bool:
+    """Tell whether a result alone keeps the verdict from being GO."""
+    return refuses(result) or result.status is Status.BROKEN
+
+
 def refuses(result: Result) -> bool:
     """Tell whether a result alone makes the verdict NO-GO; an error that was found counts however its check ended."""
     return result.status is Status.FAILED or bool(unignored(result, Severity.ERROR))

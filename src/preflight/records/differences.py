@@ -12,6 +12,7 @@ from typing import Any
 from preflight.model import Report
 from preflight.quantities import format_size
 from preflight.records.world import World
+from preflight.system.outline import in_words
 from preflight.verdict import refuses
 
 ABSENT = "(none)"
@@ -106,16 +107,7 @@ def _of_outlines(before: Any, after: Any) -> tuple[str, str]:
 
 
 def _of_outline(outline: Mapping[str, Any]) -> str:
-    if not outline:
-        return ABSENT
-    if outline.get("missing"):
-        return "missing"
-    if "error" in outline:
-        return str(outline["error"])
-    if "entries" in outline:
-        return f"{outline['entries']:,} entries"
-    size = format_size(outline.get("size", 0))
-    return f"{outline['files']:,} files of {size}" if "files" in outline else size
+    return in_words(outline) if outline else ABSENT
 
 
 def _time(outline: Mapping[str, Any]) -> str:

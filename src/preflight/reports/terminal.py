@@ -11,7 +11,7 @@ from preflight.nodesets import fold
 from preflight.phrases import counted, in_a_row
 from preflight.reports.places import all_of, folded, summary
 from preflight.reports.text import clipped, elapsed, moment, visible, visible_lines
-from preflight.verdict import Verdict, Word, failing_places, refuses, unignored
+from preflight.verdict import Verdict, Word, failing_places, is_bad, unignored
 
 SHOWN = 3  # of things that are alike; the others are counted
 TAIL = 15  # lines of output, traceback or stack
@@ -42,8 +42,8 @@ def colored(text: str, style: str) -> str:
 def render(report: Report, verdict: Verdict, paint: Paint = uncolored) -> str:
     """Return the page; its last line begins with the verdict's word, and the worst stands next to it."""
     results, counts = folded(report.results) if report.places else (report.results, {})
-    bad = [each for each in results if _is_bad(each)]
-    fine = [each for each in results if not _is_bad(each)]
+    bad = [each for each in results if is_bad(each)]
+    fine = [each for each in results if not is_bad(each)]
     sections = [
         _header(report, paint),
         _passed([each for each in fine if each.status is Status.PASSED], counts, paint),
@@ -56,10 +56,6 @@ def render(report: Report, verdict: Verdict, paint: Paint = uncolored) -> str:
         _closing(report, verdict, paint),
     ]
     return "\n\n".join("\n".join(lines) for section in sections if (lines := list(section))) + "\n"
-
-
-def _is_bad(result: Result) -> bool:
-    return refuses(result) or result.status is Status.BROKEN
 
 
 def _header(report: Report, paint: Paint) -> Iterator[str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from preflight.quantities import format_size
 from preflight.system import files
 from preflight.system.watched import at
 
@@ -37,6 +39,18 @@ def outline(path: Path, pattern: str = "**/*") -> dict[str, Any]:
         return {"missing": True}
     except OSError as problem:
         return {"error": problem.strerror or "unknown"}
+
+
+def in_words(outline: Mapping[str, Any]) -> str:
+    """Return an outline in half a line, without its time and its content."""
+    if outline.get("missing"):
+        return "missing"
+    if "error" in outline:
+        return str(outline["error"])
+    if "entries" in outline:
+        return f"{outline['entries']:,} entries"
+    size = format_size(outline.get("size", 0))
+    return f"{outline['files']:,} files of {size}" if "files" in outline else size
 
 
 def _of_many(found: list[Path], pattern: str) -> dict[str, Any]:

@@ -30,9 +30,14 @@ def article(result: Result) -> Markup:
 
 def marks(result: Result) -> dict[str, object]:
     """Return the attributes that the filter goes by."""
-    status = "failed" if refuses(result) else result.status.lower()
+    status = status_of(result)
     warned = any(each.severity is Severity.WARNING and not each.ignored for each in result.findings)
     return {"data-status": f"{status} warning" if warned else status, "data-family": result.family}
+
+
+def status_of(result: Result) -> str:
+    """Return the word that a result counts by: what was found wrong counts however its check ended."""
+    return "failed" if refuses(result) else result.status.lower()
 
 
 def badge(status: str) -> Markup:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from preflight.model import Presence, Report, Status
+from preflight.model import Presence, Report
 from preflight.nodesets import fold
+from preflight.reports.html.findings import status_of
 from preflight.reports.html.markup import Markup, joined, tag
 from preflight.reports.places import summary
-from preflight.verdict import refuses
 
 MOST_ROWS, MOST_COLUMNS = 200, 60
 _LETTERS = {"passed": "·", "failed": "F", "broken": "B", "skipped": "s", "": " "}
@@ -23,8 +23,7 @@ def section(report: Report) -> Markup:
         return joined()
     went: dict[str, dict[str, str]] = {place.name: {} for place in report.places}
     for result in report.results:
-        status = "failed" if refuses(result) else "broken" if result.status is Status.BROKEN else result.status.lower()
-        went.setdefault(result.place, {})[result.check] = status
+        went.setdefault(result.place, {})[result.check] = status_of(result)
     answered = [went[place.name] for place in report.places if place.presence is Presence.ANSWERED]
     checks = dict.fromkeys(check for row in went.values() for check in row)
     differing = [check for check in checks if _differs(check, answered, went.values())]

@@ -12,7 +12,7 @@ from preflight.reports.html.markup import Markup, joined, tag
 from preflight.reports.html.page import page
 from preflight.reports.places import folded
 from preflight.reports.text import elapsed, moment
-from preflight.verdict import Verdict, failing_places, refuses, unignored
+from preflight.verdict import Verdict, failing_places, is_bad, unignored
 
 MOST = 200  # results of a section in full; the others are counted
 
@@ -26,8 +26,8 @@ def render(report: Report, verdict: Verdict) -> str:
 def body(report: Report, verdict: Verdict) -> Markup:
     """Return what the page shows, without the document around it."""
     results = list(folded(report.results).results) if report.places else list(report.results)
-    bad = sorted((each for each in results if _is_bad(each)), key=lambda each: each.status is Status.BROKEN)
-    warned = [each for each in results if not _is_bad(each) and unignored(each, Severity.WARNING)]
+    bad = sorted((each for each in results if is_bad(each)), key=lambda each: each.status is Status.BROKEN)
+    warned = [each for each in results if not is_bad(each) and unignored(each, Severity.WARNING)]
     skipped = [each for each in results if each.status is Status.SKIPPED]
     return joined(
         _head(report, verdict),
@@ -47,10 +47,6 @@ def body(report: Report, verdict: Verdict) -> Markup:
         ),
         tag("p", {"id": "said", "class": "away", "role": "status"}),
     )
-
-
-def _is_bad(result: Result) -> bool:
-    return refuses(result) or result.status is Status.BROKEN
 
 
 def _head(report: Report, verdict: Verdict) -> Markup:
@@ -165,7 +161,7 @@ def _checks(results: Sequence[Result]) -> Markup:
 
 
 def _family(name: str, results: Sequence[Result]) -> Markup:
-    bad = sum(_is_bad(each) for each in results)
+    bad = sum(is_bad(each) for each in results)
     seconds = elapsed(sum(each.seconds for each in results))
     words = f"{counted(len(results), 'check')}, {seconds}" + (f", {bad:,} not well" if bad else "")
     summary = tag("summary", None, tag("strong", None, name), " ", tag("span", {"class": "quiet"}, words))
@@ -176,7 +172,7 @@ def _family(name: str, results: Sequence[Result]) -> Markup:
 
 
 def _check(result: Result) -> Markup:
-    status = "failed" if refuses(result) else result.status.lower()
+    status = findings.status_of(result)
     return tag(
         "li",
         findings.marks(result),

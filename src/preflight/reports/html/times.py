@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from preflight.model import Result
-from preflight.reports.html.findings import place_of
+from preflight.reports.html.findings import place_of, status_of
 from preflight.reports.html.markup import Markup, joined, tag
 from preflight.reports.text import elapsed
-from preflight.verdict import refuses
 
 MOST = 120  # bars, those of the longest checks
 _WIDTH, _HEIGHT = 1000, 10
@@ -41,7 +40,7 @@ def section(results: Sequence[Result]) -> Markup:
 
 
 def _row(result: Result, whole: float) -> Markup:
-    status = "failed" if refuses(result) else result.status.lower()
+    status = status_of(result)
     x, width = result.started / whole * _WIDTH, max(2.0, result.seconds / whole * _WIDTH)
     bar = tag(
         "rect", {"x": f"{min(x, _WIDTH - 2):.1f}", "y": 1, "width": f"{width:.1f}", "height": _HEIGHT - 2, "rx": 1}
