@@ -45,16 +45,6 @@ def imports_at_top(file: Path, names: Collection[str]) -> bool:
     return False
 
 
-def check_functions(file: Path) -> list[str]:
-    """Return the names of the functions in `file` that are written as checks; unreadable code holds none."""
-    try:
-        tree = ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return []
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return [node.name for node in tree.body if isinstance(node, functions) and node.name.startswith("check_")]
-
-
 def _folder_of(module: str) -> Path | None:
     # Only the top-level package is looked up, since finding a submodule would run its parents.
     top, *rest = module.partition(":")[0].split(".")

@@ -103,7 +103,7 @@ def passing_places(report: Report) -> list[str]:
 
 def _is_against(result: Result, report: Report) -> bool:
     warns = report.strict and bool(unignored(result, Severity.WARNING))
-    return refuses(result) or result.status is Status.BROKEN or warns
+    return is_bad(result) or warns
 
 
 def _grounds(report: Report) -> Iterator[tuple[Word, str]]:
