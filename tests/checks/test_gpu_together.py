@@ -14,7 +14,7 @@ import pytest
 from preflight.config import Config, Gpu, Location
 from preflight.model import Finding, Severity
 from preflight.system import group
-from preflight.system.gpu import gather, peers
+from preflight.system.gpu import collectives, gather, peers
 from preflight.system.gpu.facts import Build, Device, Driver, Gpus
 from preflight.system.gpu.peers import Pair
 from preflight.system.group import Member, Phase
