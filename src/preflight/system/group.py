@@ -42,7 +42,8 @@ class Member:
     `ended` is `SIGKILL` or `exit 3`, or empty; `error` is what it raised, and `after` the seconds until either was
     known. `wrong` elements of its sum are not what they should be; `bytes_per_second` is how fast it added up (bytes
     times 2 (n-1)/n, over the time), `pairs` how fast it exchanged with each other rank; `blamed` are the ranks whose
-    contributions arrived wrong; `compute` are the seconds that a product of two matrices takes it.
+    contributions arrived wrong; `compute` are the seconds that a product of two matrices takes it. Where there are
+    several nodes, `node` is its own, and `state` that of its process, a letter of proc(5).
     """
 
     rank: int
@@ -56,6 +57,8 @@ class Member:
     pairs: Mapping[int, float] = field(default_factory=dict)
     blamed: tuple[int, ...] = ()
     compute: float = 0.0
+    node: str = ""
+    state: str = ""
 
     @property
     def failed(self) -> bool:
