@@ -32,7 +32,7 @@ class Met:
     """What became of a meeting.
 
     `members` are the ranks in order, and none where it did not come to that. `network` is what each node says of its
-    own (`worker.ranks`), `tried` the errors of those that did not reach the first; `gone` are the nodes that did not
+    own (`worker.ranks`), in their order, `tried` the errors of those that did not reach the first; `gone` are the nodes that did not
     come or fell silent, and `over` says that the job itself was ended. `quiet` is after how many seconds without a
     word it was ended, 0 where something else ended it.
     """
@@ -68,6 +68,7 @@ def meet(
     try:
         if not meeting.gathers("hello", wanted.start):
             return meeting.met
+        meeting.met.network = {name: meeting.met.network[name] for name in nodes}
         first = meeting.met.network[nodes[0]]
         addresses = [each for name in first["interfaces"].values() for each in name if not each.startswith("127.")]
         meeting.order(order="reach", place=nodes[0], hosts=[first["host"], *addresses], port=first["port"])

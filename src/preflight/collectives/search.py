@@ -9,6 +9,8 @@ from preflight.system.group import failing_alone
 
 # So few that every pair can be tried.
 _FEW = 4
+# Where so many parts, halves and quarters among them, have all failed, it is no matter of single nodes.
+_ENOUGH = 6
 
 
 def find_guilty(nodes: Sequence[str], works: Callable[[Sequence[str]], bool]) -> tuple[list[str], list[list[str]]]:
@@ -20,11 +22,15 @@ def find_guilty(nodes: Sequence[str], works: Callable[[Sequence[str]], bool]) ->
     good: list[list[str]] = []
     suspects: list[str] = []
     parts = _halves(nodes)
+    failed = 0
     while parts:
         part = parts.pop(0)
+        if failed == _ENOUGH and not good:
+            return [], []
         if len(part) > 1 and works(part):
             good.append(part)
         elif len(part) > 2:
+            failed += 1
             parts += _halves(part)
         else:
             suspects += part
