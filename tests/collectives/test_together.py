@@ -6,8 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -75,36 +74,11 @@ def test_one_that_never_comes(farm: Any, blamed: Blamed, script: str, finding: s
     assert words in found["n2"].message
 
 
-@contextmanager
-def slowed(find: Callable[[], Any], share: float = 0.1) -> Iterator[None]:
-    """Let the process that `find` returns run for a share of the time; it may be another one later."""
-    over = threading.Event()
-
-    def hold() -> None:
-        process = find()
-        while not over.is_set():
-            try:
-                os.kill(process.pid, signal.SIGSTOP)
-                time.sleep(0.05 * (1 - share))
-                os.kill(process.pid, signal.SIGCONT)
-                time.sleep(0.05 * share)
-            except ProcessLookupError:
-                with suppress(TimeoutError):
-                    process = find()
-
-    thread = threading.Thread(target=hold, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("node", ["n1", "n3"])
 def test_one_that_is_slowed_tenfold(farm: Any, node: str) -> None:
-    with slowed(lambda: farm.rank(node)):
-        results = farm.results(4)
+    farm.fault(node, "slow", "init_process_group", 1)
+    results = farm.results(4, silence="15s")
     assert [each.id for each in results[node].findings][:2] == ["nodes.together", "nodes.slow-rank"]
     others = [each.id for name in results if name != node for each in results[name].findings]
     assert others == ["nodes.together"] * 3
