@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from preflight.collectives import together
 from preflight.collectives.blame import blame, speed
 from preflight.collectives.meeting import Met
+from preflight.config import load
 from preflight.model import Presence
 from preflight.places.engine import Gone
 from preflight.system.group import Member, Phase
@@ -97,6 +99,26 @@ def test_who_dies_and_not_who_fails_after_it() -> None:
     one = change(met(), set(range(8)), phase=Phase.ENTERED, error="DistBackendError: NCCL error: remote process exited")
     one = change(one, {2}, ended="SIGSEGV", error="", after=1.0)
     assert named(one) == {"n2": "nodes.rank-dies"}
+
+
+def test_what_is_aborted_after_a_death_is_not_blamed() -> None:
+    one = change(met(), set(range(8)), phase=Phase.ENTERED)
+    one = change(change(one, {1}, ended="SIGABRT", after=3.0), {6}, ended="SIGKILL", after=1.0)
+    assert named(one) == {"n4": "nodes.rank-dies"}
+
+
+def test_what_was_slow_once_is_not_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = [change(met(), {5}, compute=0.02), met(), change(met(), {5}, compute=0.02), change(met(), {5}, compute=0.03)]
+    monkeypatch.setattr(together, "meet", lambda *_, **__: left.pop(0))
+    config = load(None, text="preflight: {nodes: {collectives: true}}")
+    engine: Any = None
+    nodes = ["n1", "n2", "n3", "n4"]
+    found = [each.id for result in together.add_up_together(engine, nodes, config) for each in result.findings]
+    assert found == ["nodes.together"] * 4
+    results = together.add_up_together(engine, nodes, config)
+    assert [each.id for each in results[2].findings] == ["nodes.together", "nodes.slow-rank"]
+    assert results[2].findings[1].found == "20 ms"
+    assert not left
 
 
 def test_who_raises_first_what_comes_from_nobody_else() -> None:
