@@ -126,5 +126,8 @@ def _refuse_idle_names(report: Report, only: Sequence[str], settings: Config) ->
         if not any(is_named(each.check, name) for each in report.results):
             from preflight.cli.explain import nearest, read_pages
 
-            near = nearest(name, [page.id for page in read_pages(settings.root)])
-            raise UserError(f"--only {name} chooses no check", fix=f"{near}`preflight list` shows what there is.")
+            known = [page.id for page in read_pages(settings.root)]
+            fix = f"{nearest(name, known)}`preflight list` shows what there is."
+            if name in known:
+                fix = f"`preflight explain {name}` says when it takes part."
+            raise UserError(f"--only {name} chooses no check", fix=fix)
