@@ -17,6 +17,10 @@ from preflight.launch.ways import Way
 from preflight.places.slurm_options import as_written, options_in, words
 from preflight.records.states import State
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from preflight.places.nodes import Nodes
+
 # What is executed comes as arguments, which sbatch hands over as they are.
 _SCRIPT = b'#!/bin/sh\nexec "$@"\n'
 # So many seconds before the time is up, the job is asked to end, and its record learns why.
@@ -55,6 +59,15 @@ class Slurm(Way):
         if "array" in (self.config.launch or Launch()).slurm:
             self.run.enter(State.FINISHED, reason=f"an array: each task has a record, {self.run.name}-TASK")
         return f"as job {job} of Slurm"
+
+    def workers(self) -> Nodes | None:
+        """Return workers on all nodes of the job; none where it has one, whose checks run as on any machine."""
+        if os.environ.get("SLURM_JOB_NUM_NODES", "1") == "1":
+            return None
+        from preflight.places.nodes import Nodes
+        from preflight.places.slurm import Slurm as Engine
+
+        return Nodes(Engine(os.environ), self.config.python)
 
     def ended(self, ending: Ending) -> dict[str, Any]:
         """Return why Slurm asked the job to end, where it says so."""

@@ -28,13 +28,18 @@ while (place / "wait").exists():
     time.sleep(0.05)
 sys.exit(int((place / "code").read_text()) if (place / "code").exists() else 0)
 """
+# A file `bad` makes every node bad, `bad-n2` one of them; `busy` keeps the check going.
 NODE_CHECK = """
+import os, time
 from pathlib import Path
 from preflight import check
 
 @check(at="node")
 def check_node_is_well():
-    assert not Path({0!r}).exists(), "this node is bad"
+    bad = Path({0!r})
+    while bad.with_name("busy").exists():
+        time.sleep(0.05)
+    assert not bad.exists() and not Path(f"{{bad}}-{{os.environ.get('SLURMD_NODENAME')}}").exists(), "this node is bad"
 """
 
 
