@@ -177,7 +177,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A real Slurm of three nodes; the folder of its files."""
+    """A real Slurm of four nodes; the folder of its files."""
     path = f"{os.environ['PATH']}:/usr/sbin"
     if missing := [name for name in ("slurmctld", "slurmd", "sbatch", "munged") if not shutil.which(name, path=path)]:
         pytest.skip(f"Slurm is not installed: there is no {missing[0]}")
@@ -185,7 +185,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", path)
         scripts = REPOSITORY / "tests" / "slurm"
-        up = subprocess.run([scripts / "up", folder, str(free_ports(4)), "3"], capture_output=True, text=True)
+        up = subprocess.run([scripts / "up", folder, str(free_ports(5)), "4"], capture_output=True, text=True)
         assert up.returncode == 0, up.stderr
         patch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
         yield folder
