@@ -158,6 +158,9 @@ class Slurm(Way):
         given = as_written(self._settings.slurm, self.config.text)
         if without:
             given = {name: value for name, value in given.items() if name != "dependency"} | {"exclude": without}
+        if self._settings.requeue and (given.get("no_requeue") or given.get("no-requeue")):
+            message = f"the job is to be requeued (`launch.requeue: {self._settings.requeue}`), and not to be"
+            raise UserError(message, where=f"{_place(self.config)}.no_requeue", fix="Remove one of the two.")
         known = options_in(self.commands("sbatch", "--help")) if given else set()
         ours = [] if "signal" in given else [f"--signal={_NOTICE}"]
         # By itself a job is as JobRequeue in slurm.conf has it.
