@@ -60,7 +60,7 @@ def begin_again(experiment: Any, attempt: int = 0, name: str = "one") -> str:
 @pytest.mark.slow
 def test_the_job_is_requeued_without_the_bad_node_and_those_it_was_not_to_have(experiment: Any, slurm: Path) -> None:
     (experiment.outside / "bad-n3").touch()
-    experiment.write(slurm={"nodes": 2, "exclude": "n2"}, requeue=2)
+    experiment.write(slurm={"nodes": 2, "exclude": "n2", "ntasks_per_node": 2, "cpus_per_task": 2}, requeue=2)
     experiment.launch("slurm")
     assert begin_again(experiment).startswith("one  requeued  without n3: node.node-is-well FAILED\n")
     record = experiment.end()
