@@ -2,9 +2,11 @@
 
 import json
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from preflight.model import Report
@@ -90,6 +92,38 @@ def test_it_is_requeued_no_more_often_than_it_may_be(experiment: Any, slurm: Pat
 
 
 @pytest.mark.slow
+def test_a_node_that_is_lost_while_it_is_checked_is_left_out(experiment: Any, slurm: Path) -> None:
+    (experiment.outside / "busy").touch()
+    experiment.write(slurm={"nodes": 2}, requeue=1)
+    run = experiment.launch("slurm")
+    wait_until_in_check(experiment, nodes=2)
+    worker_on("n2", slurm).kill()
+    (experiment.outside / "busy").unlink()
+    begin_again(experiment)
+    record = experiment.end()
+    assert (record.state, record.attempt) == (State.FINISHED, 1)
+    assert "n2" not in {place.name for place in report_of(experiment).places}
+    assert "requeued: without n2: " in run.log.read_text()
+
+
+def wait_until_in_check(experiment: Any, nodes: int) -> None:
+    """Wait until so many nodes are in the check that lasts while there is a file `busy`."""
+    results = experiment.run().folder / "results.jsonl"
+    begun = '"started": "node.node-is-well"'
+    experiment.until(lambda: experiment.run().read().host and results.read_text().count(begun) == nodes)
+
+
+def worker_on(node: str, slurm: Path) -> psutil.Process:
+    """Return the worker on a node."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            environment = process.environ() if process.cmdline()[2:3] == ["worker"] else {}
+            if (environment.get("SLURM_CONF"), environment.get("SLURMD_NODENAME")) == (f"{slurm}/slurm.conf", node):
+                return process
+    raise AssertionError(f"no worker on {node}")
+
+
+@pytest.mark.slow
 def test_a_job_whose_nodes_are_all_bad_is_refused(experiment: Any, slurm: Path) -> None:
     (experiment.outside / "bad").touch()
     experiment.write(slurm={"nodes": 2}, requeue=1)
@@ -166,8 +200,7 @@ def test_a_job_is_ended_while_its_nodes_are_checked(experiment: Any, slurm: Path
         (experiment.outside / name).touch()
     experiment.write(slurm={"nodes": 3}, requeue=1)
     run = experiment.launch("slurm")
-    results = run.folder / "results.jsonl"
-    experiment.until(lambda: run.read().host and results.read_text().count('"started": "node.node-is-well"') == 3)
+    wait_until_in_check(experiment, nodes=3)
     if how == "stop":
         done = experiment.command("stop", "--config", "foo.yaml", "one")
         assert done.returncode == 0, done.stderr
