@@ -230,3 +230,15 @@ def test_of_an_array_only_the_task_with_the_bad_node_begins_again(experiment: An
     records = {name: experiment.end(name) for name in names}
     assert {each.state for each in records.values()} == {State.FINISHED}
     assert {name: each.attempt for name, each in records.items()} == {name: int(name == back) for name in names}
+
+
+@pytest.mark.slow
+def test_where_it_is_asked_for_they_add_up_together(experiment: Any, slurm: Path) -> None:
+    pytest.importorskip("torch")
+    section = {"deadline": 60, "nodes": {"collectives": True}, "launch": {"slurm": {"nodes": 3}}}
+    (experiment.folder / "foo.yaml").write_text(json.dumps({"preflight": section}))
+    experiment.launch("slurm")
+    record = experiment.end()
+    assert (record.state, record.reason) == (State.FINISHED, "")
+    passed = {each.place for each in report_of(experiment).results if each.check == "nodes.add-up-together"}
+    assert passed == {"n1", "n2", "n3"}
