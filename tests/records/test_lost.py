@@ -129,6 +129,33 @@ def test_slurm_knows_better(told: str, state: State, run: Run) -> None:
         assert state_of(run, {})[1] == f"Slurm: {told} (job 12)"  # written down, for Slurm forgets
 
 
+@pytest.mark.parametrize(
+    ("told", "state"),
+    [
+        ("PENDING", State.REQUEUED),
+        ("COMPLETING", State.REQUEUED),
+        ("CANCELLED", State.STOPPED),
+        ("FAILED", State.FAILED),
+    ],
+)
+def test_a_run_that_was_put_back_waits_and_says_why(told: str, state: State, run: Run) -> None:
+    run.enter(State.CHECKING, slurm="12")
+    run.enter(State.REQUEUED, reason="without n2: it is bad")
+    reason = "without n2: it is bad" if state is State.REQUEUED else f"Slurm: {told} (job 12)"
+    assert state_of(run, {"12": told}) == (state, reason)
+    make_silent(run, lost.HANDOVER + 1)
+    if state is State.REQUEUED:
+        assert state_of(run, {})[0] is State.LOST
+
+
+def test_a_run_that_was_put_back_and_cannot_be_is_refused(run: Run) -> None:
+    run.enter(State.REQUEUED, reason="without n2: it is bad")
+    run.enter(State.REFUSED, reason="Slurm does not want it")
+    assert (run.read().state, run.read().reason) == (State.REFUSED, "Slurm does not want it")
+    Run(run.folder, attempt=1).enter(State.CHECKING)
+    assert (run.read().state, run.read().reason) == (State.CHECKING, "")
+
+
 def test_slurm_that_does_not_know_the_job(run: Run) -> None:
     run.enter(State.RUNNING, slurm="12")
     assert state_of(run, {"13": "RUNNING"})[0] is State.RUNNING  # it may have been submitted in this moment

@@ -34,6 +34,17 @@ def test_what_came_so_far_is_read(run: Run) -> None:
     assert [(each.check, round(each.started)) for each in partial.results] == [("a", 3)]
 
 
+def test_of_many_nodes_it_is_told_at_which(run: Run) -> None:
+    results = Results(run)
+    for place in ("n1", "n2"):
+        results.planned(["a"], place)
+        results.started("a", place)
+    results.ended(Result(check="a", status=Status.PASSED, place="n2", started=time.time()))
+    partial = read_results(run)
+    assert partial is not None
+    assert (len(partial.planned), partial.running) == (2, ["a at n1"])
+
+
 def test_a_report_outweighs_what_came_before_it(run: Run, history: ModuleType) -> None:
     results = Results(run)
     results.ended(result("a", 1))

@@ -124,6 +124,18 @@ def test_what_goes_on_is_shown(ask: Any, records: Records, history: ModuleType) 
     assert 'data-live="1"' in page
 
 
+def test_of_many_nodes_it_is_shown_at_which(ask: Any, records: Records, history: ModuleType) -> None:
+    results = Results(history.begin(records, "now"))
+    for place in ("n1", "n2"):
+        results.planned(["a.b"], place)
+        results.started("a.b", place)
+    results.ended(Result(check="a.b", status=Status.PASSED, place="n2", started=time.time()))
+    page = ask("/run/now.html").text
+    assert "1 of 2 checks have ended" in page
+    assert "running: a.b at n1" in page
+    assert ">a.b at n2<" in page
+
+
 def test_a_search_finds_runs_on_all_pages(ask: Any, records: Records, history: ModuleType) -> None:
     for number in range(60):
         history.add(records, f"more-{number}")

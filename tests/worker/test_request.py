@@ -39,6 +39,21 @@ def test_each_side_runs_what_it_can_tell(project: Any, at: tuple[str, ...], name
     assert {result.check for result in report.results} == {f"sides.{name}" for name in names}
 
 
+@pytest.mark.parametrize(
+    ("selection", "takes_part"),
+    [
+        (Selection(), True),
+        (Selection(at=("node", "")), True),
+        (Selection(only=("nodes.are-alike",)), True),
+        (Selection(only=("nodes.are-alike",), tags=("slow",)), False),
+        (Selection(only=("data",)), False),
+        (Selection(keyword="data"), False),
+    ],
+)
+def test_nodes_are_compared_unless_something_else_is_chosen(selection: Selection, *, takes_part: bool) -> None:
+    assert selection.names("nodes.are-alike") is takes_part
+
+
 def test_a_side_that_there_is_not_is_no_silent_absence() -> None:
     with pytest.raises(ValueError, match="no side of a launch"):
         check(at="nodes")  # type: ignore[arg-type]

@@ -204,6 +204,7 @@ Column = Annotated[str, Scalar("a column name", _read_column, ("integer",))]
 Drifted = Annotated[
     str, Scalar("commit, refuse or ignore", matching("commit|refuse|ignore"), words=("commit", "refuse", "ignore"))
 ]
+Requeues = Annotated[int, Scalar("a number from 0 to 10", whole_number(0, 10), ("number",))]
 Seed = Annotated[int, Scalar("a whole number from 0 to 2^32 - 1", whole_number(0, 2**32 - 1), ("number",))]
 Variable = Annotated[str, Scalar("the name of an environment variable", matching(r"[^\s=]+"))]
 FindingId = Annotated[str, Scalar("the id of a finding such as gpu.persistence", matching(r"\S+"))]

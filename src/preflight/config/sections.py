@@ -32,6 +32,7 @@ from preflight.config.scalars import (
     Python,
     Question,
     Range,
+    Requeues,
     Seed,
     Sha256,
     Size,
@@ -298,13 +299,15 @@ class Launch:
 
     `records` is the folder that their records are kept in. `environment` says what happens where it is no longer what
     its lock says. `link` are paths below the root that git ignores and a run needs: its checkout has links to them.
-    `slurm` are options of sbatch, `ssh` says where a run lies on a host and which Python has preflight there.
+    `slurm` are options of sbatch, `ssh` says where a run lies on a host and which Python has preflight there. `requeue`
+    is how often a job of Slurm's may be put back into the queue without those of its nodes that have refused it.
     """
 
     records: str = ""
     environment: Drifted = "refuse"
     link: tuple[str, ...] = ()
     slurm: Mapping[str, Any] = field(default_factory=dict)
+    requeue: Requeues = 0
     ssh: Ssh | None = None
     at: Location = NOWHERE
 

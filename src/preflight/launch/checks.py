@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 from preflight import writing
 from preflight.config import Config
+from preflight.errors import UserError
 from preflight.launch.gate import REFUSED
-from preflight.model import Report
-from preflight.places.local import Local
+from preflight.model import Presence, Report
+from preflight.places.workers import Workers
 from preflight.records.folder import Run
 from preflight.records.record import now
 from preflight.records.states import State
@@ -23,7 +25,7 @@ def check(
     *,
     selection: Selection | None = None,
     strict: bool = False,
-    place: Local | None = None,
+    place: Workers | None = None,
     record: Run | None = None,
 ) -> tuple[Report, Verdict]:
     """Run the checks, show how far they are on the standard error, and judge; raises UserError as `run.run` does.
@@ -45,19 +47,42 @@ def check(
     return report, decide(report)
 
 
-def admit(run: Run, config: Config, sides: tuple[str, ...], *, strict: bool) -> int:
-    """Run the checks of these sides for a run, on its record; return 0 where it may go on, else what is exited with."""
+def admit(  # noqa: PLR0913 - all but the first three by name
+    run: Run,
+    config: Config,
+    sides: tuple[str, ...],
+    *,
+    strict: bool,
+    place: Workers | None = None,
+    start_again: Callable[[Report, str], bool] | None = None,
+) -> int:
+    """Run the checks of these sides for a run, on its record; return 0 where it may go on, else what is exited with.
+
+    `place` are workers that were started for it. A run that is refused is offered to `start_again` (`Way.start_again`),
+    and where that raises UserError its record says why.
+    """
     run.enter(State.CHECKING)
-    report, verdict = check(config, selection=Selection(at=sides), strict=strict, record=run)
+    report, verdict = check(config, selection=Selection(at=sides), strict=strict, place=place, record=run)
     writing.replace({run.report: stored(report, verdict).encode()})
     tell(report, verdict)
     run.know(verdict=str(verdict.word))
     code = refusal(report, verdict)
-    if report.interrupted:
-        run.enter(State.STOPPED, exit_code=code, reason="asked to end while it was checked", ended=now())
+    cancelled = next((each.reason for each in report.places if each.presence is Presence.CANCELLED), "")
+    if report.interrupted or cancelled:
+        reason = cancelled or "asked to end while it was checked"
+        run.enter(State.STOPPED, exit_code=code, reason=reason, ended=now())
     elif code:
-        run.enter(State.REFUSED, exit_code=code, reason=verdict.reason, ended=now())
+        _refuse(run, report, verdict.reason, start_again)
     return code
+
+
+def _refuse(run: Run, report: Report, reason: str, start_again: Callable[[Report, str], bool] | None) -> None:
+    try:
+        if start_again is not None and start_again(report, reason):
+            return
+    except UserError as problem:
+        reason = f"{reason}; not requeued: {problem.message}"
+    run.enter(State.REFUSED, exit_code=REFUSED, reason=reason, ended=now())
 
 
 def refusal(report: Report, verdict: Verdict) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 from preflight.errors import UserError
 from preflight.launch import ways
 from preflight.launch.supervision import Ending, Log, supervise
+from preflight.nodesets import fold
 from preflight.records.folder import Records, Run
 from preflight.records.life import Life, host
 from preflight.records.record import now
@@ -83,8 +84,17 @@ def _tell_world(run: Run, log: Log) -> None:
 def _admit(run: Run, way: ways.Way, log: Log) -> int:
     from preflight.launch import checks
 
-    code = checks.admit(run, way.config, way.there, strict=way.record.strict)
-    log.say(f"checked here: {run.read().verdict}")
+    place = way.workers()
+    try:
+        strict = way.record.strict
+        code = checks.admit(run, way.config, way.there, strict=strict, place=place, start_again=way.start_again)
+    finally:
+        if place is not None:
+            place.close()
+    record = run.read()
+    log.say(f"checked {f'on {fold(place.names)}' if place else 'here'}: {record.verdict}")
+    if code:
+        log.say(f"{record.state}: {record.reason}")
     return code
 
 

@@ -17,6 +17,11 @@ from preflight.launch.supervision import Ending
 from preflight.records.folder import Run
 from preflight.records.record import Record
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from preflight.model import Report
+    from preflight.places.workers import Workers
+
 WAYS = {"local": "Local", "tmux": "Tmux", "ssh": "Ssh", "slurm": "Slurm"}
 
 
@@ -61,6 +66,18 @@ class Way:
     def command(self) -> list[str]:
         """Return what the supervisor runs: the job's own command, unless it is elsewhere."""
         return list(self.record.command)
+
+    def workers(self) -> Workers | None:
+        """Return the workers, started already, that run the checks of `there`: none where this machine is the job's."""
+        return None
+
+    def start_again(self, report: Report, reason: str) -> bool:
+        """Have a run whose checks have refused it start again where they will not; tell whether it will.
+
+        `reason` is that of the verdict. The record then says that it is requeued. Raises UserError where the config
+        asks for this and it cannot be.
+        """
+        return False
 
     def ended(self, ending: Ending) -> dict[str, Any]:
         """Return what is known of the end beyond the exit code: fields of Record, none where that says all."""

@@ -78,6 +78,8 @@ def _by_slurm(run: Run, record: Record, jobs: Mapping[str, str] | None) -> Found
         return _lost(f"Slurm does not know its job {record.slurm} any more") if silence > HANDOVER else None
     reason = f"Slurm: {told} (job {record.slurm})"
     if told in _WAITS:
+        if record.state is State.REQUEUED:
+            return None
         return {"state": State.STARTING, "reason": reason}
     end = _ENDS.get(told)
     # The job may be writing its own end in this moment.

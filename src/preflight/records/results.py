@@ -31,11 +31,11 @@ class Results:
 
     def planned(self, ids: Sequence[str], place: str = LOCAL) -> None:
         """Note which checks there will be."""
-        self._write(planned=list(ids))
+        self._write(planned=list(ids), **_of(place))
 
     def started(self, check: str, place: str = LOCAL) -> None:
         """Note that a check runs."""
-        self._write(started=check)
+        self._write(started=check, **_of(place))
 
     def ended(self, result: Result) -> None:
         """Note how a check ended."""
@@ -61,7 +61,8 @@ class Partial:
     """What has been written of checks that have not all ended.
 
     `running` are those that have begun and not ended; `begun` is in seconds since 1970, 0 where nothing is known;
-    `results` have their `started` in seconds from then on.
+    `results` have their `started` in seconds from then on. On many nodes `planned` holds a check once for each, and
+    `running` says at which.
     """
 
     begun: float = 0.0
@@ -95,13 +96,21 @@ def _take(told: Mapping[str, Any], partial: Partial) -> None:
         case {"planned": [*ids]}:
             partial.planned += [str(each) for each in ids]
         case {"started": str(check)}:
-            partial.running.append(check)
+            partial.running.append(_at(check, str(told.get("place", LOCAL))))
         case {"result": Mapping() as data}:
             result = Result.from_json(data)
             result = replace(result, started=max(0.0, result.started - partial.begun))
             partial.results.append(result)
             with suppress(ValueError):
-                partial.running.remove(result.check)
+                partial.running.remove(_at(result.check, result.place))
+
+
+def _of(place: str) -> dict[str, str]:
+    return {} if place == LOCAL else {"place": place}
+
+
+def _at(check: str, place: str) -> str:
+    return check if place == LOCAL else f"{check} at {place}"
 
 
 def _time(file: os.PathLike[str]) -> int:

@@ -12,6 +12,7 @@ class State(StrEnum):
     CHECKING = "checking"
     STARTING = "starting"
     RUNNING = "running"
+    REQUEUED = "requeued"
     LOST = "lost"
     REFUSED = "refused"
     FINISHED = "finished"
@@ -38,9 +39,10 @@ _RANKS = {
     State.CHECKING: 1,
     State.STARTING: 2,
     State.RUNNING: 3,
-    State.LOST: 4,
-    State.REFUSED: 5,
-    State.FINISHED: 5,
-    State.FAILED: 5,
-    State.STOPPED: 6,
+    State.REQUEUED: 4,
+    State.LOST: 5,
+    State.REFUSED: 6,
+    State.FINISHED: 6,
+    State.FAILED: 6,
+    State.STOPPED: 7,
 }

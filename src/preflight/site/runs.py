@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 from preflight.history.runs import Page, Stored, told
-from preflight.model import Result
+from preflight.model import LOCAL, Result
 from preflight.phrases import counted
 from preflight.records.record import Record
 from preflight.reports.html.findings import badge as badge_of_result
@@ -119,11 +119,12 @@ def _partial(stored: Stored) -> Iterator[Markup]:
 def _result(result: Result) -> Markup:
     status = "failed" if refuses(result) else result.status.lower()
     says = result.findings[0].message if result.findings else result.reason
+    where = "" if result.place == LOCAL else f" at {result.place}"
     return tag(
         "tr",
         None,
         tag("td", None, badge_of_result(status)),
-        tag("th", {"scope": "row", "class": "id"}, result.check),
+        tag("th", {"scope": "row", "class": "id"}, f"{result.check}{where}"),
         tag("td", {"class": "number"}, elapsed(result.seconds)),
         tag("td", {"class": "text"}, says),
     )

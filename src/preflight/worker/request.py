@@ -40,7 +40,8 @@ class Selection:
 
     def names(self, check: str) -> bool:
         """Tell whether a check that is no pytest item takes part: only its id can choose it."""
-        return self.whole or (any(is_named(check, name) for name in self.only) and not self.tags and not self.keyword)
+        chosen = bool(self.only or self.tags or self.keyword)
+        return not chosen or (any(is_named(check, name) for name in self.only) and not self.tags and not self.keyword)
 
     @property
     def whole(self) -> bool:

@@ -28,13 +28,18 @@ while (place / "wait").exists():
     time.sleep(0.05)
 sys.exit(int((place / "code").read_text()) if (place / "code").exists() else 0)
 """
+# A file `bad` makes every node bad, `bad-n2` one of them; `busy` keeps the check going.
 NODE_CHECK = """
+import os, time
 from pathlib import Path
 from preflight import check
 
 @check(at="node")
 def check_node_is_well():
-    assert not Path({0!r}).exists(), "this node is bad"
+    bad = Path({0!r})
+    while bad.with_name("busy").exists():
+        time.sleep(0.05)
+    assert not bad.exists() and not Path(f"{{bad}}-{{os.environ.get('SLURMD_NODENAME')}}").exists(), "this node is bad"
 """
 
 
@@ -172,7 +177,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A real Slurm of three nodes; the folder of its files."""
+    """A real Slurm of four nodes; the folder of its files."""
     path = f"{os.environ['PATH']}:/usr/sbin"
     if missing := [name for name in ("slurmctld", "slurmd", "sbatch", "munged") if not shutil.which(name, path=path)]:
         pytest.skip(f"Slurm is not installed: there is no {missing[0]}")
@@ -180,7 +185,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", path)
         scripts = REPOSITORY / "tests" / "slurm"
-        up = subprocess.run([scripts / "up", folder, str(free_ports(4)), "3"], capture_output=True, text=True)
+        up = subprocess.run([scripts / "up", folder, str(free_ports(5)), "4"], capture_output=True, text=True)
         assert up.returncode == 0, up.stderr
         patch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
         yield folder

@@ -26,7 +26,7 @@ def test_a_run_is_checked_on_its_node_and_recorded(experiment: Any, slurm: Path)
     record = experiment.end()
     assert (record.state, record.exit_code, record.attempt) == (State.FINISHED, 0, 0)
     assert f"as job {record.slurm} of Slurm" in experiment.done.stderr
-    assert record.host in ("n1", "n2", "n3")
+    assert record.host in ("n1", "n2", "n3", "n4")
     seen = experiment.seen()
     assert (seen["argv"], seen["folder"], seen["variable"]) == (["a b", "$(x)"], record.checkout, "given $(x) 'ü'")
     log = run.log.read_text()
