@@ -206,3 +206,25 @@ def test_the_first_node_where_nobody_reaches_it() -> None:
     assert named(one) == {"n1": "nodes.out-of-reach"}
     del one.tried["n3"]
     assert named(one) == {"n2": "nodes.out-of-reach", "n4": "nodes.out-of-reach"}
+
+
+def test_whoever_is_left_alone_is_not_refused_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = [change(met(nodes=2), {2}, phase=Phase.ENTERED, ended="SIGKILL")]
+    monkeypatch.setattr(together, "meet", lambda *_, **__: left.pop(0))
+    engine: Any = None
+    bad, alone = together.add_up_together(engine, ["n1", "n2"], load(None, text="preflight: {}"))
+    assert (bad.place, bad.status) == ("n2", "FAILED")
+    assert (alone.place, alone.status, alone.asked) == ("n1", "SKIPPED", False)
+
+
+def test_a_group_that_always_fails_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def meet(_: Any, nodes: list[str], **__: Any) -> Met:
+        one = met(each=1, nodes=8)
+        one.members = [each for each in one.members if each.node in nodes]
+        return change(one, {int(nodes[0][1:]) - 1}, phase=Phase.ENTERED, ended="SIGKILL")
+
+    monkeypatch.setattr(together, "meet", meet)
+    engine: Any = None
+    results = together.add_up_together(engine, [f"n{each}" for each in range(1, 9)], load(None, text="preflight: {}"))
+    assert [each.status for each in results] == ["FAILED"] * 4 + ["SKIPPED"] * 4
+    assert all(each.asked for each in results)

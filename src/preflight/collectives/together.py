@@ -82,7 +82,6 @@ def _results(
     wanted = config.nodes or Nodes()
     hold = partial(meet, engine, wanted=wanted, python=python, tick=tick)
     until = time.monotonic() + (wanted.deadline or _LONGEST)
-    is_clean = True
     left = list(nodes)
     for _ in range(_TRIES):
         if len(left) < 2 or time.monotonic() > until:
@@ -111,9 +110,9 @@ def _results(
         if not told.guilty:
             yield from (_result(node, [speed(met), *told.slow.get(node, ())], began) for node in left)
             return
-        is_clean = False
-    reason = "no other node is left to add up with" if len(left) < 2 else "the groups before have failed"
-    yield from (_unanswered(node, Status.SKIPPED, reason, asked=not is_clean) for node in left)
+    alone = len(left) < 2
+    reason = "no other node is left to add up with" if alone else "the groups before have failed"
+    yield from (_unanswered(node, Status.SKIPPED, reason, asked=not alone) for node in left)
 
 
 def _in_parts(nobody: Finding, nodes: Sequence[str], hold: Hold, until: float) -> Blame:
