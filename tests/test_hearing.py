@@ -1,5 +1,6 @@
 """What workers say becomes results, facts and places, whatever is lost on the way or comes twice."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -144,3 +145,27 @@ def test_a_place_that_is_not_among_those_that_share_keeps_its_own(told: list[dic
     own = rest(other, shared(told))
     for key, value in other.items():
         assert key not in own or own[key] == value or isinstance(value, dict)
+
+
+def test_a_result_has_the_name_of_who_spoke_and_times_from_the_start_of_the_run() -> None:
+    """Whatever else the worker on a node takes for its name."""
+    hearing = Hearing(None, Secrets(), began=1000.0)
+    told = {**passed("a.b", "localhost")["result"], "started": 1002.5, "seconds": 0.123456}
+    hearing.listen(Said([("n1", {"kind": "result", "result": told}), ("n2", passed("a.b", "n2"))]), Config())
+    first, second = hearing.results({})
+    assert (first.place, first.started, first.seconds) == ("n1", 2.5, 0.1235)
+    assert (second.place, second.started) == ("n2", 0.0)
+
+
+def test_what_nodes_share_is_kept_once() -> None:
+    """Plans come in parts and nodes in turns; a node that differs has its own, without what is secret."""
+    both = [planned("a.b"), planned("c.d"), {"kind": "facts", "facts": {"packages": {"torch": "2.13"}}}]
+    odd = {"kind": "facts", "facts": {"packages": {"torch": "the-secret-build"}}}
+    hearing = Hearing(None, Secrets(["the-secret-build"]))
+    said = [(name, json.loads(json.dumps(message))) for message in both for name in ("n1", "n2")]
+    hearing.listen(Said([*said, ("n3", odd), ("n4", both[2])]), Config())
+    heard = hearing.heard
+    assert [*heard["n1"].plan] == [*heard["n2"].plan] == ["c.d", "a.b"]
+    assert heard["n1"].plan["a.b"] is heard["n2"].plan["a.b"]
+    assert heard["n1"].facts["packages"] is heard["n2"].facts["packages"] is heard["n4"].facts["packages"]
+    assert heard["n3"].facts == {"packages": {"torch": "***"}}

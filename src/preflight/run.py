@@ -42,7 +42,7 @@ def run(  # noqa: PLR0913 - all but the config by name
     selection = selection or Selection()
     began, started = time.time(), datetime.now(UTC)
     secrets = _secrets(config)
-    hearing = Hearing(watcher, secrets)
+    hearing = Hearing(watcher, secrets, began)
     interrupted = False
     with _interruptible():
         request = {**_request(config, selection), "facts": facts}
@@ -67,7 +67,7 @@ def run(  # noqa: PLR0913 - all but the config by name
     places = () if place.engine is None else tuple(hearing.places(gone, began))
     alike = [] if interrupted or not selection.names(drift.CHECK) else drift.are_alike(places)
     results = [*hearing.results(gone, interrupted=interrupted), *alike]
-    ordered = [_relative(_located(result, config), began) for result in results]
+    ordered = [_located(result, config) for result in results]
     judged = verdict.apply_ignores(ordered, config.ignore, date.today(), selection.whole and not interrupted)
     return Report(
         results=tuple(judged),
@@ -139,11 +139,6 @@ def _located(result: Result, config: Config) -> Result:
         return result
     findings = [replace(each, file="", line=0) if each.file == config.source else each for each in result.findings]
     return replace(result, findings=findings)
-
-
-def _relative(result: Result, began: float) -> Result:
-    started = max(0.0, result.started - began) if result.started else 0.0
-    return replace(result, started=round(started, 4), seconds=round(result.seconds, 4))
 
 
 @contextmanager
