@@ -129,7 +129,7 @@ class Hearing:
                     if tell is not None:
                         tell.started(check, place)
             case "result":
-                result = self._result(message["result"], place)
+                result = self.result(message["result"], place)
                 heard.running.discard(result.check)
                 if result.check not in heard.results and tell is not None:
                     tell.ended(result)
@@ -137,8 +137,8 @@ class Hearing:
             case "facts":
                 self._take_facts(heard, message["facts"], is_local=place == LOCAL)
 
-    def _result(self, told: Mapping[str, Any], place: str) -> Result:
-        """Return a result as the report has it: whatever name is in it, it came from this place."""
+    def result(self, told: Mapping[str, Any], place: str) -> Result:
+        """Return a result as the report has it, without secrets; whatever name is in it, it came from this place."""
         started, seconds = told.get("started"), told.get("seconds", 0.0)
         since = round(max(0.0, started - self._began), 4) if started else 0.0
         plain = {**self._secrets.hide(told), "place": place, "started": since, "seconds": round(seconds, 4)}

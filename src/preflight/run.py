@@ -35,8 +35,8 @@ def run(  # noqa: PLR0913 - all but the config by name
     """Run the checks that `config` asks for and return all that is known of them.
 
     `facts` are those of GPUs (`Gpus.to_json`) to be judged in place of this machine's. `place` is a worker, or those
-    of many nodes, that was started before the config was known; it is put away where the config wants another
-    interpreter. Ctrl-C and SIGTERM end the run within two seconds: the Report then holds what was known and is
+    of many nodes, that was started before the config was known; one of this machine is put away where the config wants
+    another interpreter. Ctrl-C and SIGTERM end the run within two seconds: the Report then holds what was known and is
     `interrupted`. Raises UserError where the run cannot begin.
     """
     selection = selection or Selection()
@@ -46,7 +46,7 @@ def run(  # noqa: PLR0913 - all but the config by name
     interrupted = False
     with _interruptible():
         request = {**_request(config, selection), "facts": facts}
-        if place is not None and place.python != config.python:
+        if place is not None and place.engine is None and place.python != config.python:
             place.close()
             place = None
         place = place or Local(config.python)
