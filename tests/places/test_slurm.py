@@ -162,6 +162,19 @@ def test_an_interruption_ends_within_two_seconds(cluster: Any, launch: Launch, i
 
 
 @pytest.mark.slow
+def test_workers_that_began_before_the_config_was_read_give_way(launch: Launch, tmp_path: Path) -> None:
+    """To those in the interpreter that it names, and to its mistakes."""
+    (tmp_path / "python").write_text(f'#!/bin/sh\ntouch {tmp_path}/used-$SLURMD_NODENAME\nexec {sys.executable} "$@"\n')
+    (tmp_path / "python").chmod(0o755)
+    run = launch(config=f"preflight: {{python: {tmp_path}/python, checks: {{}}}}\n").wait()
+    assert run.code == 0, run.text
+    assert answered(run) == HEALTHY
+    assert {each.name for each in tmp_path.glob("used-*")} == {f"used-{node}" for node in HEALTHY}
+    wrong = launch(config="preflight: {nodess: {}}\n").wait()
+    assert (wrong.code, "nodess" in wrong.text, "Traceback" in wrong.text) == (2, True, False)
+
+
+@pytest.mark.slow
 def test_a_job_is_asked_for_where_there_is_none(cluster: Any, launch: Launch, tmp_path: Path) -> None:
     """With the options of `launch.slurm` that salloc has as well."""
     launch().wait()
