@@ -26,10 +26,10 @@ from preflight.phrases import counted, in_a_row
 from preflight.quantities import format_size
 from preflight.system.experiment import cpu_setting, wants_several_processes
 from preflight.system.gpu import collectives, peers, turns
-from preflight.system.gpu.collectives import ORDER, Member, Phase
 from preflight.system.gpu.facts import Gpus
 from preflight.system.gpu.peers import Pair
 from preflight.system.gpu.selection import called, of_job, why_not_usable
+from preflight.system.group import ORDER, Member, Phase, failing_alone, rounds
 from preflight.system.readers import is_used
 
 # A rank whose best partner is reached at less than this share of what the others reach is slow. Two may be a matter of
@@ -164,14 +164,14 @@ def _silent(need: Gpu, members: Sequence[Member], seconds: float, names: dict[in
 
 def _silent_in_pairs(members: Sequence[Member], seconds: float, scratch: Path) -> list[int]:
     """Try each pair by itself, each with each, and return the ranks that work with nobody."""
-    turns = list(collectives.rounds(range(len(members))))
+    turns = list(rounds(range(len(members))))
     worked: dict[tuple[int, int], bool] = {}
     for turn in turns:
         for pair in turn:
             devices = [members[rank].device for rank in pair]
             met = collectives.meet(devices, max(1.0, seconds / sum(map(len, turns))), scratch)
             worked[pair] = all(member.phase is Phase.DONE for member in met)
-    return collectives.failing_alone(worked)
+    return failing_alone(worked)
 
 
 def _no_group(need: Gpu, number: int, found: str) -> Finding:

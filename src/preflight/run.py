@@ -22,6 +22,9 @@ from preflight.system import jobs
 from preflight.system.secrets import Secrets, named, passwords
 from preflight.worker.request import Selection
 
+# What became of a place whose job was ended by a scheduler.
+_ENDED = (Presence.CANCELLED, Presence.LATE)
+
 
 def run(  # noqa: PLR0913 - all but the config by name
     config: Config,
@@ -44,6 +47,7 @@ def run(  # noqa: PLR0913 - all but the config by name
     secrets = _secrets(config)
     hearing = Hearing(watcher, secrets, began)
     interrupted = False
+    together: list[Result] = []
     with _interruptible():
         request = {**_request(config, selection), "facts": facts}
         if place is not None and place.engine is None and place.python != config.python:
@@ -56,17 +60,18 @@ def run(  # noqa: PLR0913 - all but the config by name
                 hearing.listen(place, config)
             finally:
                 place.close()
+            found = _together(place, hearing, config, selection, watcher)
+            together = [hearing.result(each.to_json(), each.place) for each in found]
         except KeyboardInterrupt:
             place.close()
             # A scheduler that ends the job sends a signal as well, and says why to those who listen.
-            ended = {gone.presence for gone in place.gone.values()}
-            interrupted = not ended & {Presence.CANCELLED, Presence.LATE}
+            interrupted = not any(gone.presence in _ENDED for gone in place.gone.values())
         if watcher is not None:
             watcher.close()
     gone = {name: each._replace(reason=secrets.hide(each.reason)) for name, each in place.gone.items()}
     places = () if place.engine is None else tuple(hearing.places(gone, began))
     alike = [] if interrupted or not selection.names(drift.CHECK) else drift.are_alike(places)
-    results = [*hearing.results(gone, interrupted=interrupted), *alike]
+    results = [*hearing.results(gone, interrupted=interrupted), *alike, *together]
     ordered = [_located(result, config) for result in results]
     judged = verdict.apply_ignores(ordered, config.ignore, date.today(), selection.whole and not interrupted)
     return Report(
@@ -84,6 +89,24 @@ def run(  # noqa: PLR0913 - all but the config by name
         strict=strict,
         interrupted=interrupted,
     )
+
+
+def _together(
+    workers: Workers, hearing: Hearing, config: Config, selection: Selection, watcher: Watcher | None
+) -> list[Result]:
+    """Have the nodes that have passed add up together, where the config asks for that."""
+    if workers.engine is None or config.nodes is None or not config.nodes.collectives:
+        return []
+    from preflight.collectives import together
+
+    if not selection.names(together.CHECK) or any(each.presence in _ENDED for each in workers.gone.values()):
+        return []
+    results = verdict.apply_ignores(
+        hearing.results(workers.gone, interrupted=False), config.ignore, date.today(), whole=False
+    )
+    bad = {each.place for each in results if verdict.is_bad(each)}
+    nodes = [name for name in workers.names if name not in bad]
+    return together.add_up_together(workers.engine, nodes, config, python=workers.python, watcher=watcher)
 
 
 def plan(config: Config, *, selection: Selection | None = None) -> list[Planned]:

@@ -374,6 +374,33 @@ for x in DataLoader(Odd(), batch_size=4, num_workers=1):
         "worker-dies",
         r"a worker of the DataLoader dies without an exception",
     ),
+    "worker_dies_while_it_sends": Case(
+        DIGITS
+        + """
+import os, time
+class Odd(torch.utils.data.Dataset):
+    def __len__(self):
+        return 8
+    def __getitem__(self, index):
+        return {"when": When(), "image": images[index]} if index < 5 else self.end(index)
+    def end(self, index):
+        time.sleep(0.2)
+        os.closerange(3, 256)
+        time.sleep(1)
+        os.abort()
+class When:
+    def __setstate__(self, state):
+        time.sleep(0.6)
+    def __getstate__(self):
+        return "later"
+for x in DataLoader(Odd(), batch_size=4, num_workers=1, collate_fn=list):
+    pass
+""",
+        "self.end(index)",
+        "{}",
+        "worker-dies",
+        r"a worker of the DataLoader dies without an exception",
+    ),
     "whole_model_of_another_program": Case(
         DIGITS
         + """

@@ -13,10 +13,11 @@ import pytest
 
 from preflight.config import Config, Gpu, Location
 from preflight.model import Finding, Severity
+from preflight.system import group
 from preflight.system.gpu import collectives, gather, peers
-from preflight.system.gpu.collectives import Member, Phase
 from preflight.system.gpu.facts import Build, Device, Driver, Gpus
 from preflight.system.gpu.peers import Pair
+from preflight.system.group import Member, Phase
 from preflight.worker.fixtures import fresh_within
 
 AT = Location("foo.yaml", 9, "preflight.gpu")
@@ -54,14 +55,14 @@ def only(findings: list[Finding]) -> Finding:
 def in_rank(rank: int, name: str, do: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    right = getattr(collectives, name)
+    right = getattr(group, name)
 
     def instead(*arguments: Any) -> Any:
         if torch.distributed.is_initialized() and torch.distributed.get_rank() == rank:
             do()
         return right(*arguments)
 
-    monkeypatch.setattr(collectives, name, instead)
+    monkeypatch.setattr(group, name, instead)
 
 
 def test_all_add_up(found: Callable[..., list[Finding]]) -> None:
@@ -72,14 +73,14 @@ def test_all_add_up(found: Callable[..., list[Finding]]) -> None:
 
 
 def test_one_dies(found: Callable[..., list[Finding]], monkeypatch: pytest.MonkeyPatch) -> None:
-    in_rank(3, "_add_up", lambda: os.kill(os.getpid(), signal.SIGKILL), monkeypatch)
+    in_rank(3, "add_up", lambda: os.kill(os.getpid(), signal.SIGKILL), monkeypatch)
     finding = only(found(4))
     assert (finding.id, finding.found, finding.line) == ("gpu.rank-dies", "SIGKILL", 9)
     assert finding.message.startswith(f"the process of {NAMES[3]} dies while it has not begun")
 
 
 def test_one_does_not_begin(found: Callable[..., list[Finding]], monkeypatch: pytest.MonkeyPatch) -> None:
-    in_rank(2, "_add_up", lambda: time.sleep(600), monkeypatch)
+    in_rank(2, "add_up", lambda: time.sleep(600), monkeypatch)
     finding = only(found(4, deadline=6))
     assert finding.id == "gpu.rank-silent"
     assert finding.message == f"{NAMES[2]} has not begun to add up, and nothing more comes within 2.4 s"
@@ -89,27 +90,27 @@ def test_one_does_not_begin(found: Callable[..., list[Finding]], monkeypatch: py
 def test_one_hangs_in_the_sum_and_pairs_find_it(
     found: Callable[..., list[Finding]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right, part = collectives.reduce, collectives.take_part
+    right, part = group.reduce, group.take_part
     mine: list[str] = []
 
-    def take_part(rank: int, devices: list[str], *more: Any) -> None:
-        mine.append(devices[rank])
-        part(rank, devices, *more)
+    def take_part(rank: int, number: int, device: str, *more: Any) -> None:
+        mine.append(device)
+        part(rank, number, device, *more)
 
     def reduce(values: Any) -> None:
         if mine == ["cpu:1"]:
             time.sleep(600)
         right(values)
 
-    monkeypatch.setattr(collectives, "take_part", take_part)
-    monkeypatch.setattr(collectives, "reduce", reduce)
+    monkeypatch.setattr(group, "take_part", take_part)
+    monkeypatch.setattr(group, "reduce", reduce)
     finding = only(found(3, deadline=8))
     assert finding.id == "gpu.rank-silent"
     assert finding.message.startswith(f"{NAMES[1]} is adding up, and nothing more")
 
 
 def test_no_group_forms(found: Callable[..., list[Finding]], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collectives, "_together", lambda _: time.sleep(600))
+    monkeypatch.setattr(group, "together", lambda _: time.sleep(600))
     finding = only(found(2, deadline=3))
     assert finding.id == "gpu.group-does-not-form"
     assert "GPU 0" not in finding.message
@@ -127,7 +128,7 @@ def test_no_network_to_meet_on(found: Callable[..., list[Finding]], monkeypatch:
 def corrupt(rank: int, monkeypatch: pytest.MonkeyPatch, *, received: bool) -> None:
     import torch
 
-    right = collectives.reduce
+    right = group.reduce
 
     def reduce(values: Any) -> None:
         wrong = torch.distributed.get_rank() == rank and values.numel() > 1
@@ -138,7 +139,7 @@ def corrupt(rank: int, monkeypatch: pytest.MonkeyPatch, *, received: bool) -> No
         if wrong and received:
             part[5] += 1
 
-    monkeypatch.setattr(collectives, "reduce", reduce)
+    monkeypatch.setattr(group, "reduce", reduce)
 
 
 def test_wrong_sums(found: Callable[..., list[Finding]], monkeypatch: pytest.MonkeyPatch) -> None:

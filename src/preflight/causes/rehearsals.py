@@ -51,7 +51,7 @@ def _explanations(failure: Failure) -> Iterator[Said]:
     links = [failure.raised, *failure.raised["chain"]]
     for link in links:
         one = failure if link is failure.raised else Failure(raised={**failure.raised, **link}, done=failure.done)
-        for explain in (_unpicklable, explain_batch, _missing, _by_zero):
+        for explain in (_unpicklable, explain_batch, _missing, _by_zero, _cut_off):
             if said := explain(one):
                 yield said
         text = f"{one.raised['type']}: {one.text}"
@@ -179,6 +179,14 @@ def _by_zero(failure: Failure) -> Said | None:
         "cause": "a number of batches (`len(loader) // 10`) becomes 0 where a pass has few of them",
         "fix": "Guard it by `max(1, …)`, or let the rehearsal see more by a larger `batches` under `rehearsal:`",
     }
+
+
+def _cut_off(failure: Failure) -> Said | None:
+    """Explain a sample that breaks off on its way: torch has not yet seen that the worker which sends it is dead."""
+    broken = {"ConnectionResetError", "ConnectionRefusedError", "EOFError", "FileNotFoundError"}
+    if failure.raised["type"] not in broken or not failure.is_in("multiprocessing/resource_sharer"):
+        return None
+    return next(known for known in KNOWN if known.name == "worker-dies").said_of("killed by signal: Aborted")
 
 
 def _without_exception(done: Rehearsed) -> Finding | None:

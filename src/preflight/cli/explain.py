@@ -13,6 +13,7 @@ from pathlib import Path
 
 from preflight import config, drift, verdict
 from preflight.cli import options
+from preflight.collectives import together
 from preflight.discovery import builtin, check_files, folders
 from preflight.errors import UserError
 from preflight.reports.text import visible
@@ -23,6 +24,7 @@ _FINDING = re.compile(r" *([a-z0-9]+(?:-[a-z0-9]+)*\.[a-z0-9]+(?:-[a-z0-9]+)*)(?
 _JUDGES: Mapping[str, Callable[..., object]] = {
     "config.ignores-are-used": verdict.ignores_are_used,
     drift.CHECK: drift.are_alike,
+    together.CHECK: together.add_up_together,
 }
 _ROW = re.compile(r"\| ([A-Z]\d+) \| (.+?) \| (.+?) \|")
 _BY_HAND, _MEND = "See it by hand:", "Mend it:"

@@ -40,6 +40,9 @@ def parser() -> argparse.ArgumentParser:
         default="",
         help="run on many nodes: `slurm` (those of this job, or of one made for it), `ssh:a,b[1-4]` or `hosts:FILE`",
     )
+    parser.add_argument(
+        "--collectives", action="store_true", help="with --on: have the nodes that have passed add up together"
+    )
     for name in _NODES:
         told = f"with --on: where the nodes that are {name} are written to, one in a line"
         parser.add_argument(f"--{name}-nodes", metavar="FILE", default="", help=told)
@@ -52,6 +55,8 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser().parse_args(argv)
     views = options.views_of(arguments)
     lists = _lists_of(arguments)
+    if arguments.collectives and not arguments.on:
+        raise UserError("only the nodes of a run on many nodes add up together", fix="Add --on slurm.")
     facts = load(arguments.facts) if arguments.facts else None
     # The worker comes to life while the config is read, which takes about as long.
     begun = _begun(arguments.on)
@@ -63,6 +68,8 @@ def main(argv: Sequence[str]) -> int:
         from preflight.verdict import decide
 
         settings = options.settings_of(arguments)
+        if arguments.collectives:
+            settings = _with_collectives(settings)
         if arguments.on:
             from preflight.places.naming import workers
 
@@ -91,6 +98,14 @@ def _begun(name: str) -> Nodes | None:
     from preflight.places.naming import early
 
     return early(name)
+
+
+def _with_collectives(config: Config) -> Config:
+    from dataclasses import replace
+
+    from preflight.config import Nodes
+
+    return replace(config, nodes=replace(config.nodes or Nodes(), collectives=True))
 
 
 def _lists_of(arguments: argparse.Namespace) -> list[tuple[_Places, str]]:

@@ -2,6 +2,8 @@
 
     python boot.py worker LENT PLACE                        becomes the worker of a place
     python boot.py hello LENT PLACE                         says that the place answers, and no more
+    python boot.py ranks LENT PLACE                         starts ranks that add up with those of other places
+    python boot.py rank LENT ORDERS                         becomes one of these ranks
     python boot.py stage LENT ROOT TRACE ANSWERS ORDERS NAME=SECONDS …
                                                             imports the modules, tells how each went, then serves
     python boot.py check LENT ROOT TRACE ANSWERS FILE NAME=SECONDS …
@@ -159,17 +161,22 @@ def main() -> None:
     gc.disable()
     # What a module prints is there even if the module kills the process.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    if kind in ("worker", "hello"):
+    if kind in ("worker", "hello", "ranks", "rank"):
         del sys.path[: not sys.flags.safe_path]
         as_the_job = list(sys.path)
         put_tools_first("")
         lend(lent)
-        from preflight.worker import process
+        from preflight.worker import process, ranks
 
-        if kind == "hello":
-            process.greet(*rest)
-        else:
-            process.work(as_the_job, *rest)
+        match kind:
+            case "hello":
+                process.greet(*rest)
+            case "ranks":
+                ranks.attend(lent, *rest)
+            case "rank":
+                ranks.be_one(*rest)
+            case _:
+                process.work(as_the_job, *rest)
         return
     root, trace, answers, orders, *names = rest
     if not sys.flags.safe_path:

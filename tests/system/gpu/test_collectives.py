@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from preflight.system import group
 from preflight.system.gpu import collectives, peers
-from preflight.system.gpu.collectives import Member, Phase
+from preflight.system.group import Member, Phase
 
 torch = pytest.importorskip("torch")
 
@@ -21,14 +22,14 @@ def meet(folder: Path, number: int, seconds: float = 20) -> list[Member]:
 
 def in_rank(rank: int, do: Callable[[], Any], monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Have one rank do something before it goes into a function of the module."""
-    right = getattr(collectives, name)
+    right = getattr(group, name)
 
     def instead(*arguments: Any) -> Any:
         if torch.distributed.get_rank() == rank:
             do()
         return right(*arguments)
 
-    monkeypatch.setattr(collectives, name, instead)
+    monkeypatch.setattr(group, name, instead)
 
 
 @pytest.mark.parametrize("number", [2, 3, 4])
@@ -46,10 +47,8 @@ def test_all_is_well(number: int, tmp_path: Path, nothing_left: Callable[[], lis
 def test_one_that_never_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nothing_left: Callable[[], list[str]]
 ) -> None:
-    right = collectives.take_part
-    monkeypatch.setattr(
-        collectives, "take_part", lambda rank, *more: time.sleep(600) if rank == 1 else right(rank, *more)
-    )
+    right = group.take_part
+    monkeypatch.setattr(group, "take_part", lambda rank, *more: time.sleep(600) if rank == 1 else right(rank, *more))
     began = time.monotonic()
     members = meet(tmp_path, 3, seconds=2)
     assert time.monotonic() - began < 20
@@ -58,13 +57,13 @@ def test_one_that_never_starts(
 
 
 def test_one_that_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    in_rank(2, lambda: time.sleep(600), monkeypatch, "_add_up")
+    in_rank(2, lambda: time.sleep(600), monkeypatch, "add_up")
     members = meet(tmp_path, 4, seconds=3)
     assert [member.phase for member in members] == [Phase.ENTERED, Phase.ENTERED, Phase.FORMED, Phase.ENTERED]
 
 
 def test_one_that_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    in_rank(0, lambda: os.kill(os.getpid(), signal.SIGKILL), monkeypatch, "_add_up")
+    in_rank(0, lambda: os.kill(os.getpid(), signal.SIGKILL), monkeypatch, "add_up")
     began = time.monotonic()
     members = meet(tmp_path, 3, seconds=60)
     assert time.monotonic() - began < 20
@@ -77,7 +76,7 @@ def test_one_that_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     def fail() -> None:
         raise RuntimeError("CUDA error: uncorrectable ECC error encountered\nand more")
 
-    in_rank(1, fail, monkeypatch, "_exchange_all")
+    in_rank(1, fail, monkeypatch, "exchange_all")
     members = meet(tmp_path, 3)
     assert members[1].error == "RuntimeError: CUDA error: uncorrectable ECC error encountered"
     assert members[1].phase is Phase.REDUCED
@@ -92,7 +91,7 @@ def test_one_that_is_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def corrupted(monkeypatch: pytest.MonkeyPatch, rank: int, *, received: bool) -> None:
-    right = collectives.reduce
+    right = group.reduce
 
     def corrupt(values: Any) -> None:
         if torch.distributed.get_rank() == rank and values.numel() > 1:
@@ -105,7 +104,7 @@ def corrupted(monkeypatch: pytest.MonkeyPatch, rank: int, *, received: bool) -> 
         if received:
             corrupt(values)
 
-    monkeypatch.setattr(collectives, "reduce", reduce)
+    monkeypatch.setattr(group, "reduce", reduce)
 
 
 def test_one_that_sends_wrong_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,21 +115,6 @@ def test_one_that_sends_wrong_values(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_one_that_receives_wrong_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corrupted(monkeypatch, 1, received=True)
     assert [member.wrong for member in meet(tmp_path, 3)] == [0, 4, 0]
-
-
-@pytest.mark.parametrize("number", range(2, 9))
-def test_rounds(number: int) -> None:
-    turns = list(collectives.rounds(range(number)))
-    assert len(turns) == (number - 1 if number % 2 == 0 else number)
-    assert all(len({rank for pair in turn for rank in pair}) == 2 * len(turn) for turn in turns)
-    pairs = [pair for turn in turns for pair in turn]
-    assert sorted(pairs) == [(one, two) for one in range(number) for two in range(one + 1, number)]
-
-
-def test_who_fails_alone() -> None:
-    assert collectives.failing_alone({(0, 1): True, (0, 2): False, (1, 2): False}) == [2]
-    assert collectives.failing_alone({(0, 1): False, (0, 2): False, (1, 2): False}) == []
-    assert collectives.failing_alone({(0, 1): True, (0, 2): False, (1, 2): True}) == []
 
 
 def test_copies_between_devices(monkeypatch: pytest.MonkeyPatch) -> None:
