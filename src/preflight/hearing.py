@@ -195,7 +195,7 @@ class Hearing:
 
     def places(self, gone: Mapping[str, Gone], began: float) -> list[Place]:
         """Return what became of each place; `began` is when the run did, in seconds since the epoch."""
-        common = self.facts(gone)
+        left = rests({name: heard.facts for name, heard in self.heard.items()}, self.facts(gone))
         return [
             Place(
                 name=name,
@@ -203,7 +203,7 @@ class Hearing:
                 reason=gone[name].reason if name in gone else "",
                 running=sorted(heard.running) if name in gone else (),
                 seconds=round(max(0.0, heard.last - began), 3) if heard.last else 0.0,
-                facts=rest(heard.facts, common),
+                facts=left[name],
             )
             for name, heard in self.heard.items()
         ]
@@ -241,27 +241,39 @@ def _difference(here: frozenset[str], usual: frozenset[str]) -> str:
 
 
 def shared(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what is the same in all of `facts`, also within their mappings, one level deep."""
-    common = dict(facts[0]) if facts else {}
-    for other in facts[1:]:
-        for key, value in list(common.items()):
-            there = other.get(key)
-            if key in other and (value is there or value == there):
+    """Return what is the same in all of `facts` that tell of it, also within their mappings, one level deep."""
+    common: dict[str, Any] = {}
+    differs: set[str] = set()
+    for each in facts:
+        for key, value in each.items():
+            known = common.setdefault(key, value)
+            if key in differs or known is value or known == value:
                 continue
-            if inner := _same(value, there):
-                common[key] = inner
-            else:
-                del common[key]
-    return common
+            common[key] = _same(known, value)
+            if not common[key]:
+                differs.add(key)
+    return {key: value for key, value in common.items() if key not in differs}
 
 
-def rest(facts: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `facts` hold besides what is common, within mappings as well."""
+def rests(facts: Mapping[str, Mapping[str, Any]], common: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what the `facts` of each place hold besides what is common, within mappings as well.
+
+    Where places differ in a fact each that tells of it has it, a mapping that holds nothing more as an empty one: of
+    a place without it nothing is known.
+    """
+    differ = {key for each in facts.values() for key, value in each.items() if not _is_common(key, value, common)}
     return {
-        key: _besides(value, common[key]) if key in common else value
-        for key, value in facts.items()
-        if key not in common or (common[key] is not value and common[key] != value)
+        name: {
+            key: _besides(value, common.get(key))
+            for key, value in each.items()
+            if key in differ and (isinstance(value, Mapping) or not _is_common(key, value, common))
+        }
+        for name, each in facts.items()
     }
+
+
+def _is_common(key: str, value: object, common: Mapping[str, Any]) -> bool:
+    return key in common and (common[key] is value or common[key] == value)
 
 
 def _same(one: object, other: object) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from preflight import drift
 from preflight.config import Ignore
 from preflight.errors import UserError
-from preflight.hearing import rest, shared
+from preflight.hearing import rests, shared
 from preflight.isolation.endings import unanswered
 from preflight.model import Place, Planned, Presence, Report, Result, Status
 from preflight.verdict import covered
@@ -96,7 +96,8 @@ def _one(told: Mapping[str, Told], expected: int, ignore: Sequence[Ignore]) -> R
     answered = [place.facts for place, _ in pairs if place.presence is Presence.ANSWERED]
     common = shared(answered or [place.facts for place, _ in pairs])
     missing = [_missing(name) for name in _missing_names(list(told.values()), expected)]
-    places = [replace(place, facts=rest(place.facts, common)) for place, _ in pairs] + [place for place, _ in missing]
+    left = rests({place.name: place.facts for place, _ in pairs}, common)
+    places = [replace(place, facts=left[place.name]) for place, _ in pairs] + [place for place, _ in missing]
     # What the places of one part differ in says less than what all of them do.
     results = [result for _, each in [*pairs, *missing] for result in each if result.check != drift.CHECK]
     alike = covered(drift.are_alike(places), ignore, date.today())
