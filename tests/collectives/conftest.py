@@ -50,6 +50,8 @@ class Finder(importlib.abc.MetaPathFinder):
                     os.kill(os.getpid(), signal.SIGKILL)
                 elif is_due and WHAT == "stop":
                     os.kill(os.getpid(), signal.SIGSTOP)
+                elif is_due and WHAT == "cut":
+                    os.system("ip link set eth0 down")
                 elif is_due and WHAT == "sleep":
                     time.sleep(600)
                 elif is_due and WHAT == "raise":

@@ -1,8 +1,6 @@
 """Nodes with a network of their own that is cut, slowed or told wrongly."""
 
 import subprocess
-import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -40,16 +38,8 @@ def test_a_node_that_is_cut_off(apart: Any, blamed: Blamed, node: str) -> None:
 
 
 def test_a_node_that_is_cut_off_on_the_way(apart: Any, blamed: Blamed) -> None:
-    def cut() -> None:
-        rank = apart.rank("n4")
-        while not any(each.laddr.port for each in rank.net_connections("tcp")):
-            time.sleep(0.01)
-        apart.within("link", "set", "n4", "down")
-
-    thread = threading.Thread(target=cut)
-    thread.start()
+    apart.fault("n4", "cut", number=4)
     found = blamed(apart.results(4))
-    thread.join()
     assert found.keys() == {"n4"}, found
     assert found["n4"].id in {"nodes.rank-silent", "nodes.out-of-reach"}
 

@@ -22,6 +22,8 @@ _CONSEQUENCE = re.compile(
     r"[Cc]onnection (closed|reset|refused|was likely closed)|[Bb]roken pipe|[Tt]imed? ?out|[Tt]imeout|Socket|remote|"
     r"connectFullMesh|Network is unreachable|No route to host|NCCL error|DistStoreError|DistNetworkError|gloo/transport"
 )
+# What gloo raises where another rank has told it such an address.
+_LOOPBACK = re.compile(r"\[127\.[\d.]+\]")
 _KERNEL = "Read what that node's kernel says:\n    ssh {node} dmesg -T | tail -n 20"
 _EXCLUDE = "Leave the node out, and tell who runs it:\n    sbatch --exclude={node} …"
 _NETWORK = "Have the libraries tell which way they take:\n    export NCCL_DEBUG=INFO TORCH_DISTRIBUTED_DEBUG=DETAIL"
@@ -199,8 +201,7 @@ def _failed(met: Met) -> dict[str, Finding]:
 
 def _no_group(met: Met) -> dict[str, Finding]:
     """Name the nodes that tell the others an address at which nobody else finds them."""
-    at_it = [member for member in met.members if member.phase in (Phase.READY, Phase.STARTED)]
-    if met.is_done or len(at_it) < len(met.members) or met.members[0].device != "cpu":
+    if not any(_LOOPBACK.search(member.error) for member in met.members if member.device == "cpu"):
         return {}
     return {
         node: _error(
@@ -325,11 +326,17 @@ def _slow_alone(members: Sequence[Member]) -> Iterator[tuple[Member, Finding]]:
 
 
 def _slow_links(members: Sequence[Member]) -> Iterator[tuple[Member, Finding]]:
-    """Yield ranks whose best partner on another node is far slower than that of the others."""
-    best = {
-        member.rank: max((rate for rank, rate in member.pairs.items() if members[rank].node != member.node), default=0)
-        for member in members
-    }
+    """Yield ranks whose best partner on another node is far slower than that of the others.
+
+    What is sent is soon in the kernel's hands: that a way is slow may be seen by the receiver alone.
+    """
+
+    def rates(member: Member) -> Iterator[float]:
+        for rank, rate in member.pairs.items():
+            if members[rank].node != member.node:
+                yield min(rate, members[rank].pairs.get(member.rank, rate))
+
+    best = {member.rank: max(rates(member), default=0.0) for member in members}
     for member in members:
         usual = median(best[other.rank] for other in members if other.node != member.node)
         if best[member.rank] < _SHARE * usual:

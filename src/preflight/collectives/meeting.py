@@ -32,9 +32,9 @@ class Met:
     """What became of a meeting.
 
     `members` are the ranks in order, and none where it did not come to that. `network` is what each node says of its
-    own (`worker.ranks`), in their order, `tried` the errors of those that did not reach the first; `gone` are the nodes that did not
-    come or fell silent, and `over` says that the job itself was ended. `quiet` is after how many seconds without a
-    word it was ended, 0 where something else ended it.
+    own (`worker.ranks`), in their order, and `tried` the errors of those that did not reach the first; `gone` are the
+    nodes that did not come or fell silent, and `over` says that the job itself was ended. `quiet` is after how many
+    seconds without a word it was ended, 0 where something else ended it.
     """
 
     members: list[Member] = field(default_factory=list)

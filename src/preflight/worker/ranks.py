@@ -56,6 +56,7 @@ class _Place:
         self._ranks: dict[int, subprocess.Popen[bytes]] = {}
         self._outputs: dict[int, int] = {}
         self._rests: dict[int, bytes] = {}
+        self._switches: dict[int, object] = {}
         # The port where the store of the first rank will be, kept so long as it is only tried.
         self._host = ""
         self._door = socket.create_server(("", 0), family=socket.AF_INET)
@@ -78,8 +79,7 @@ class _Place:
                     self._obey(json.loads(line))
             if time.monotonic() > beaten + _BEAT:
                 beaten = time.monotonic()
-                states = {str(rank): process_state(process.pid) for rank, process in self._ranks.items()}
-                self._voice.say(kind="beat", states=states)
+                self._voice.say(kind="beat", states={str(rank): self._state(rank) for rank in self._ranks})
 
     def _obey(self, order: Mapping[str, Any]) -> None:
         if order["order"] == "reach":
@@ -92,6 +92,18 @@ class _Place:
         first, devices = order["ranks"][self._name]
         for rank, device in enumerate(devices, first):
             self._start({**order, "ranks": {}, "host": self._host, "rank": rank, "device": device})
+
+    def _state(self, rank: int) -> str:
+        """Return the state of a rank's process; stopped is what has not run since the last beat, not a while ago."""
+        import psutil
+
+        pid = self._ranks[rank].pid
+        state = process_state(pid)
+        with suppress(psutil.Error):
+            before, self._switches[rank] = self._switches.get(rank), psutil.Process(pid).num_ctx_switches()
+            if state == "T" and before != self._switches[rank]:
+                return "R"
+        return state
 
     def _start(self, orders: Mapping[str, Any]) -> None:
         rank = orders["rank"]
