@@ -74,7 +74,8 @@ def measure_overhead() -> list[Figure]:
 
 
 def projects() -> list[tuple[str, Path, str]]:
-    """Return a project whose checks take two seconds, and the example with its imports."""
+    """Return a project whose checks take two seconds, and the example with its imports and its data."""
+    subprocess.run([sys.executable, "prepare.py"], cwd=DIGITS, check=True)
     folder = Path(tempfile.mkdtemp(prefix="preflight-bench-"))
     (folder / "preflight_checks").mkdir()
     checks = "import time\n\n\ndef check_that_lasts():\n    time.sleep(2)\n"
