@@ -122,3 +122,15 @@ def test_any_facts_are_judged_and_never_a_majority(facts: list[dict[str, Any]]) 
         for finding in result.findings:
             blamed = [other.place for other in results if finding in other.findings]
             assert len(blamed) * 2 < len(places) or "not the same everywhere" in finding.message
+
+
+def test_of_a_node_that_does_not_tell_nothing_is_said() -> None:
+    """Where its list of packages was lost or took too long, nothing is missing there; others still differ."""
+    usual = {"packages": {"torch": "2.4"}, "python": "3.11.7", "limits": {"nofile": 65536}, "clock": 0.0}
+    odd = {"packages": {"torch": "2.5"}, "python": "3.12.1", "limits": {"nofile": 1024}, "clock": 60.0}
+    assert not found(are_alike(nodes(usual, n2={})))
+    assert [len(each) for each in found(are_alike(nodes(usual, n2={}, n4=odd))).values()] == [4]
+    bare = {**usual, "packages": {}}
+    assert [each.message for each in found(are_alike(nodes(usual, n2={}, n4=bare)))["n4"]] == [
+        "torch is missing, and 2.4 at 3 of 4 nodes"
+    ]

@@ -1,5 +1,6 @@
 """What workers say becomes results, facts and places, whatever is lost on the way or comes twice."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preflight.config import Config
-from preflight.hearing import Hearing, rest, shared
+from preflight.hearing import Hearing, rests, shared
 from preflight.model import Presence, Status
 from preflight.places.engine import Gone
 from preflight.system.secrets import Secrets
@@ -111,14 +112,17 @@ def test_a_check_that_was_ended_with_its_job_is_no_finding_about_its_node() -> N
 
 @given(st.lists(FACTS, min_size=1, max_size=5))
 def test_what_is_shared_and_the_rest_make_the_whole(facts: list[dict[str, Any]]) -> None:
-    """Nothing is lost and nothing told twice, within mappings as well."""
+    """Nothing is lost and nothing told twice, within mappings as well; who does not tell of a fact gets none."""
     common = shared(facts)
-    for each in facts:
-        own = rest(each, common)
+    left = rests({str(number): each for number, each in enumerate(facts)}, common)
+    for each, own in zip(facts, left.values(), strict=True):
+        assert own.keys() <= each.keys()
         for key, value in each.items():
             mapping = isinstance(value, dict) and isinstance(common.get(key), dict) and key in common
             assert {**common[key], **own.get(key, {})} == value if mapping else {**common, **own}[key] == value
             assert not (mapping and common[key].keys() & own.get(key, {}).keys())
+    for key in {key for own in left.values() for key in own if isinstance(own[key], dict)}:
+        assert all((key in own) is (key in each) for each, own in zip(facts, left.values(), strict=True))
     assert shared([common, *facts]) == common
 
 
@@ -132,8 +136,8 @@ def test_facts_that_all_share_are_told_once() -> None:
     gone = {"n3": Gone(Presence.LOST, "gone")}
     assert hearing.facts(gone) == {"packages": {"torch": "2.4"}, "python": "3.11"}
     assert [each.facts for each in hearing.places(gone, 0)] == [
-        {"host": "n1"},
-        {"host": "n2"},
+        {"host": "n1", "packages": {}},
+        {"host": "n2", "packages": {}},
         {"host": "n3", "packages": {"torch": "2.5"}},
     ]
 
@@ -141,6 +145,30 @@ def test_facts_that_all_share_are_told_once() -> None:
 @given(st.lists(FACTS, min_size=1, max_size=4), FACTS)
 def test_a_place_that_is_not_among_those_that_share_keeps_its_own(told: list[dict[str, Any]], other: Any) -> None:
     """One that fell silent has facts too, of any kind."""
-    own = rest(other, shared(told))
+    own = rests({"n1": other}, shared(told))["n1"]
     for key, value in other.items():
         assert key not in own or own[key] == value or isinstance(value, dict)
+
+
+def test_a_result_has_the_name_of_who_spoke_and_times_from_the_start_of_the_run() -> None:
+    """Whatever else the worker on a node takes for its name."""
+    hearing = Hearing(None, Secrets(), began=1000.0)
+    told = {**passed("a.b", "localhost")["result"], "started": 1002.5, "seconds": 0.123456}
+    hearing.listen(Said([("n1", {"kind": "result", "result": told}), ("n2", passed("a.b", "n2"))]), Config())
+    first, second = hearing.results({})
+    assert (first.place, first.started, first.seconds) == ("n1", 2.5, 0.1235)
+    assert (second.place, second.started) == ("n2", 0.0)
+
+
+def test_what_nodes_share_is_kept_once() -> None:
+    """Plans come in parts and nodes in turns; a node that differs has its own, without what is secret."""
+    both = [planned("a.b"), planned("c.d"), {"kind": "facts", "facts": {"packages": {"torch": "2.13"}}}]
+    odd = {"kind": "facts", "facts": {"packages": {"torch": "the-secret-build"}}}
+    hearing = Hearing(None, Secrets(["the-secret-build"]))
+    said = [(name, json.loads(json.dumps(message))) for message in both for name in ("n1", "n2")]
+    hearing.listen(Said([*said, ("n3", odd), ("n4", both[2])]), Config())
+    heard = hearing.heard
+    assert [*heard["n1"].plan] == [*heard["n2"].plan] == ["c.d", "a.b"]
+    assert heard["n1"].plan["a.b"] is heard["n2"].plan["a.b"]
+    assert heard["n1"].facts["packages"] is heard["n2"].facts["packages"] is heard["n4"].facts["packages"]
+    assert heard["n3"].facts == {"packages": {"torch": "***"}}

@@ -140,6 +140,7 @@ def test_reports_of_several_places_can_be_merged_again() -> None:
     assert [place.name for place in both.places] == ["n0", "n1", "n2", "n3"]
     assert both.facts["packages"] == {"torch": "2.13"}
     assert both.places[3].facts == {"host": "n3", "packages": {"numpy": "1"}}
+    assert [each.place for each in both.results if each.check == "nodes.are-alike"] == ["n0", "n1", "n2", "n3"]
 
 
 @pytest.mark.parametrize("reports", [[], [Told("a", Report(results=(), started="yesterday"))]])

@@ -119,6 +119,13 @@ def test_an_entry_is_not_unused_where_its_check_gave_no_answer(status: Status) -
     assert ids_of(apply_ignores(results, [ignore("data.empty")], TODAY, whole=True)) == []
 
 
+def test_what_nodes_differ_in_is_not_unused_where_there_is_one_node() -> None:
+    """One config is for both, and a warning there would tell to remove what the job needs."""
+    assert apply_ignores([PASSED], [ignore("nodes.packages")], TODAY, whole=True) == [PASSED]
+    several = [PASSED, result("nodes.are-alike", Status.PASSED)]
+    assert ids_of(apply_ignores(several, [ignore("nodes.packages")], TODAY, whole=True)) == ["config.ignore-unused"]
+
+
 def test_a_stale_entry_makes_no_go_where_nothing_ran() -> None:
     for results in ([], [SKIPPED]):
         marked = apply_ignores(results, [ignore("data.empty", until=date(2020, 1, 1))], TODAY, whole=True)

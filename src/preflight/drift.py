@@ -86,7 +86,7 @@ def are_alike(places: Sequence[Place]) -> list[Result]:
         return []
     findings: dict[str, list[Finding]] = {name: [] for name in told}
     for trait in _traits(told):
-        for names, finding in _judged(trait, len(told)):
+        for names, finding in _judged(trait):
             for name in names:
                 findings[name].append(finding)
     return [_result(name, found) for name, found in findings.items()]
@@ -103,14 +103,14 @@ def _result(place: str, findings: Sequence[Finding]) -> Result:
     )
 
 
-def _judged(trait: _Trait, count: int) -> Iterator[tuple[Sequence[str], Finding]]:
+def _judged(trait: _Trait) -> Iterator[tuple[Sequence[str], Finding]]:
     """Yield the nodes that are odd and what is said of them, for each value that is not the usual one."""
     holders: dict[str, list[str]] = {}
     for node, words in trait.words.items():
         holders.setdefault(words, []).append(node)
     if len(holders) < 2:
         return
-    usual = max(holders, key=lambda words: len(holders[words]))
+    usual, count = max(holders, key=lambda words: len(holders[words])), len(trait.words)
     cause, fix = _WORDS[trait.kind]
     if len(holders[usual]) * 2 <= count:
         sides = ", ".join(f"{words} at {fold(nodes)}" for words, nodes in holders.items())
@@ -145,15 +145,14 @@ def _traits(told: Mapping[str, Mapping[str, Any]]) -> Iterator[_Trait]:
 
 
 def _of_a_name(told: Mapping[str, Mapping[str, Any]], fact: _Compared) -> Iterator[_Trait]:
-    """Yield one trait for a fact that all nodes have and that differs; of a node that lacks it nothing is known."""
-    if all(fact.key in facts for facts in told.values()):
-        words = {node: fact.words(facts[fact.key]) for node, facts in told.items()}
-        yield _Trait(fact.kind, fact.name, words, fact.severity)
+    """Yield one trait for a fact that differs; of a node that does not tell it nothing is known."""
+    words = {node: fact.words(facts[fact.key]) for node, facts in told.items() if fact.key in facts}
+    yield _Trait(fact.kind, fact.name, words, fact.severity)
 
 
 def _of_all_names(told: Mapping[str, Mapping[str, Any]], fact: _Compared) -> Iterator[_Trait]:
     """Yield a trait for each name in a mapping of facts; a node that lacks a name that others have lacks the thing."""
-    parts = {node: facts.get(fact.key) or {} for node, facts in told.items()}
+    parts = {node: part for node, facts in told.items() if (part := facts.get(fact.key)) is not None}
     for name in sorted({name for part in parts.values() for name in part} - _OWN):
         words = {node: fact.words(part[name]) if name in part else "missing" for node, part in parts.items()}
         is_talking = fact.kind == "packages" and _is_talking(name)
@@ -162,7 +161,7 @@ def _of_all_names(told: Mapping[str, Mapping[str, Any]], fact: _Compared) -> Ite
 
 def _limits(told: Mapping[str, Mapping[str, Any]]) -> Iterator[_Trait]:
     """Yield a trait for each limit that is lower at some nodes than at most; a higher one harms nobody."""
-    parts = {node: facts.get("limits") or {} for node, facts in told.items()}
+    parts = {node: part for node, facts in told.items() if (part := facts.get("limits")) is not None}
     for name in sorted({name for part in parts.values() for name in part}):
         if not all(name in part for part in parts.values()):
             continue
@@ -178,7 +177,7 @@ def _limits(told: Mapping[str, Mapping[str, Any]]) -> Iterator[_Trait]:
 def _clocks(told: Mapping[str, Mapping[str, Any]]) -> Iterator[_Trait]:
     """Yield a trait where clocks are apart; `clock` is how far a node's is ahead of the command's, in seconds."""
     ahead = {node: float(facts["clock"]) for node, facts in told.items() if "clock" in facts}
-    if len(ahead) < len(told):
+    if not ahead:
         return
     middle = sorted(ahead.values())[len(ahead) // 2]
     away = {node: value - middle for node, value in ahead.items()}

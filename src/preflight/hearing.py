@@ -15,7 +15,8 @@ from preflight.places.engine import Gone
 from preflight.places.workers import Workers
 from preflight.system.secrets import Secrets
 
-_SHORT = 300
+# The plans of so many kinds of nodes are kept, to be shared by nodes of a kind.
+_KINDS = 8
 _ENDED = "ended by SIGTERM"
 
 
@@ -94,14 +95,13 @@ class Hearing:
     Each message costs the same however many there were; one that comes twice is as one that came once.
     """
 
-    def __init__(self, watcher: Watcher | None, secrets: Secrets) -> None:
-        self._secrets = secrets
+    def __init__(self, watcher: Watcher | None, secrets: Secrets, began: float = 0.0) -> None:
+        """Begin at `began`, in seconds since the epoch, from which the times of results are counted."""
+        self._secrets, self._began = secrets, began
         self.heard: dict[str, Heard] = {}
         self._watcher = watcher
-        self._last_checks: list[dict[str, Any]] = []
-        self._last_plan: dict[str, Planned] = {}
-        self._texts: dict[str, str] = {}
-        self._values: dict[str, Any] = {}
+        self._plans: list[tuple[list[Mapping[str, Any]], dict[str, Planned]]] = []
+        self._facts: dict[str, tuple[Any, Any]] = {}
 
     def listen(self, workers: Workers, config: Config) -> None:
         """Hear the workers to their end."""
@@ -117,8 +117,9 @@ class Hearing:
         heard.last = time.time()
         match message["kind"]:
             case "planned":
-                new = [name for name in self._plan(message["checks"]) if name not in heard.plan]
-                heard.plan = {**self._last_plan, **heard.plan} if heard.plan else self._last_plan
+                plan = self._plan(message["checks"])
+                new = [name for name in plan if name not in heard.plan]
+                heard.plan = {**plan, **heard.plan} if heard.plan else plan
                 if tell is not None:
                     tell.planned(new, place)
             case "started":
@@ -128,35 +129,42 @@ class Hearing:
                     if tell is not None:
                         tell.started(check, place)
             case "result":
-                told = self._secrets.hide(message["result"])
-                result = Result.from_json({key: self._kept(value) for key, value in told.items()})
+                result = self.result(message["result"], place)
                 heard.running.discard(result.check)
                 if result.check not in heard.results and tell is not None:
                     tell.ended(result)
                 heard.results[result.check] = result
             case "facts":
-                self._take_facts(heard, self._secrets.hide(message["facts"]), is_local=place == LOCAL)
+                self._take_facts(heard, message["facts"], is_local=place == LOCAL)
+
+    def result(self, told: Mapping[str, Any], place: str) -> Result:
+        """Return a result as the report has it, without secrets; whatever name is in it, it came from this place."""
+        started, seconds = told.get("started"), told.get("seconds", 0.0)
+        since = round(max(0.0, started - self._began), 4) if started else 0.0
+        plain = {**self._secrets.hide(told), "place": place, "started": since, "seconds": round(seconds, 4)}
+        return Result.from_json(plain)
 
     def _take_facts(self, heard: Heard, facts: Mapping[str, Any], *, is_local: bool) -> None:
-        """Keep facts; of the clock how far ahead it is, where it is another machine's."""
+        """Keep facts, equal ones of several nodes once; of the clock how far ahead it is, where it is another's."""
         for key, value in facts.items():
             if key != "clock":
-                known = self._values.setdefault(key, value)
-                heard.facts[key] = known if known == value else value
+                known, hidden = self._facts.get(key, (None, None))
+                if known is not value and known != value:
+                    hidden = self._secrets.hide(value)
+                    self._facts.setdefault(key, (value, hidden))
+                heard.facts[key] = hidden
             elif not is_local:
                 heard.facts[key] = round(value - heard.last, 1)
 
-    def _plan(self, checks: list[dict[str, Any]]) -> dict[str, Planned]:
-        """Return a plan as it is read; the same object where the last one said the same, as most nodes' do."""
-        if checks != self._last_checks:
-            self._last_checks = checks
-            planned = [Planned.from_json(each) for each in self._secrets.hide(checks)]
-            self._last_plan = {each.id: each for each in planned}
-        return self._last_plan
-
-    def _kept(self, value: object) -> object:
-        """Return the text that was there before, where an equal one was: nodes say the same titles and paths."""
-        return self._texts.setdefault(value, value) if type(value) is str and len(value) < _SHORT else value
+    def _plan(self, checks: list[Mapping[str, Any]]) -> dict[str, Planned]:
+        """Return a plan as it is read; the same object where another node said the same, as most do."""
+        for told, plan in self._plans:
+            if told is checks or told == checks:
+                return plan
+        planned = [Planned.from_json(each) for each in self._secrets.hide(checks)]
+        plan = {each.id: each for each in planned}
+        self._plans = [(checks, plan), *self._plans[: _KINDS - 1]]
+        return plan
 
     def results(self, gone: Mapping[str, Gone], *, interrupted: bool = False) -> list[Result]:
         """Return a result for each check that was planned at a place, and those that tell of places themselves."""
@@ -187,7 +195,7 @@ class Hearing:
 
     def places(self, gone: Mapping[str, Gone], began: float) -> list[Place]:
         """Return what became of each place; `began` is when the run did, in seconds since the epoch."""
-        common = self.facts(gone)
+        left = rests({name: heard.facts for name, heard in self.heard.items()}, self.facts(gone))
         return [
             Place(
                 name=name,
@@ -195,7 +203,7 @@ class Hearing:
                 reason=gone[name].reason if name in gone else "",
                 running=sorted(heard.running) if name in gone else (),
                 seconds=round(max(0.0, heard.last - began), 3) if heard.last else 0.0,
-                facts=rest(heard.facts, common),
+                facts=left[name],
             )
             for name, heard in self.heard.items()
         ]
@@ -233,27 +241,39 @@ def _difference(here: frozenset[str], usual: frozenset[str]) -> str:
 
 
 def shared(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what is the same in all of `facts`, also within their mappings, one level deep."""
-    common = dict(facts[0]) if facts else {}
-    for other in facts[1:]:
-        for key, value in list(common.items()):
-            there = other.get(key)
-            if key in other and (value is there or value == there):
+    """Return what is the same in all of `facts` that tell of it, also within their mappings, one level deep."""
+    common: dict[str, Any] = {}
+    differs: set[str] = set()
+    for each in facts:
+        for key, value in each.items():
+            known = common.setdefault(key, value)
+            if key in differs or known is value or known == value:
                 continue
-            if inner := _same(value, there):
-                common[key] = inner
-            else:
-                del common[key]
-    return common
+            common[key] = _same(known, value)
+            if not common[key]:
+                differs.add(key)
+    return {key: value for key, value in common.items() if key not in differs}
 
 
-def rest(facts: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `facts` hold besides what is common, within mappings as well."""
+def rests(facts: Mapping[str, Mapping[str, Any]], common: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what the `facts` of each place hold besides what is common, within mappings as well.
+
+    Where places differ in a fact each that tells of it has it, a mapping that holds nothing more as an empty one: of
+    a place without it nothing is known.
+    """
+    differ = {key for each in facts.values() for key, value in each.items() if not _is_common(key, value, common)}
     return {
-        key: _besides(value, common[key]) if key in common else value
-        for key, value in facts.items()
-        if key not in common or (common[key] is not value and common[key] != value)
+        name: {
+            key: _besides(value, common.get(key))
+            for key, value in each.items()
+            if key in differ and (isinstance(value, Mapping) or not _is_common(key, value, common))
+        }
+        for name, each in facts.items()
     }
+
+
+def _is_common(key: str, value: object, common: Mapping[str, Any]) -> bool:
+    return key in common and (common[key] is value or common[key] == value)
 
 
 def _same(one: object, other: object) -> dict[str, Any]:

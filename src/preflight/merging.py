@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from preflight import drift
+from preflight.config import Ignore
 from preflight.errors import UserError
-from preflight.hearing import rest, shared
+from preflight.hearing import rests, shared
 from preflight.isolation.endings import unanswered
 from preflight.model import Place, Planned, Presence, Report, Result, Status
+from preflight.verdict import covered
 
 _ANSWERS = Planned(id="node.answers", title="Every node answers until all checks have run")
 _AGREE = Planned(id="node.agrees-on-checks", title="Every node runs the same checks")
@@ -41,13 +43,14 @@ class Told:
         return datetime.fromisoformat(self.report.started)
 
 
-def merge(told: Sequence[Told], *, wanted: int = 0) -> tuple[Report, list[str]]:
+def merge(told: Sequence[Told], *, wanted: int = 0, ignore: Sequence[Ignore] = ()) -> tuple[Report, list[str]]:
     """Return one report of all places, and lines that tell of reports that do not count.
 
     `wanted` is how many reports there are to be, 0 for as many as the job's launcher told. One that is missing is a
     place without an answer. Of two for one place the newer counts, and none of another job than that of the newest,
     or that was begun an hour before it: a file of an earlier start must not stand for a node that is not there.
-    Raises UserError where there is none, or one does not tell when it was begun.
+    `ignore` are the config's entries: each report has them applied to what it found itself, so they are to what the
+    places differ in. Raises UserError where there is no report, or one does not tell when it was begun.
     """
     ordered = sorted(told, key=_began)
     if not ordered:
@@ -63,7 +66,7 @@ def merge(told: Sequence[Told], *, wanted: int = 0) -> tuple[Report, list[str]]:
         if (older := newest.get(names[each.name])) is not None:
             remarks.append(f"{older.name} tells of {names[older.name]} as {each.name} does, which is newer")
         newest[names[each.name]] = each
-    return _one(newest, expected), remarks
+    return _one(newest, expected, ignore), remarks
 
 
 def _began(told: Told) -> datetime:
@@ -85,7 +88,7 @@ def _names(told: Sequence[Told]) -> dict[str, str]:
     }
 
 
-def _one(told: Mapping[str, Told], expected: int) -> Report:
+def _one(told: Mapping[str, Told], expected: int, ignore: Sequence[Ignore]) -> Report:
     began = min(each.began for each in told.values())
     ended = max(each.began + timedelta(seconds=each.report.seconds) for each in told.values())
     first = next(iter(told.values())).report
@@ -93,11 +96,14 @@ def _one(told: Mapping[str, Told], expected: int) -> Report:
     answered = [place.facts for place, _ in pairs if place.presence is Presence.ANSWERED]
     common = shared(answered or [place.facts for place, _ in pairs])
     missing = [_missing(name) for name in _missing_names(list(told.values()), expected)]
-    places = [replace(place, facts=rest(place.facts, common)) for place, _ in pairs] + [place for place, _ in missing]
-    results = [result for _, each in [*pairs, *missing] for result in each]
+    left = rests({place.name: place.facts for place, _ in pairs}, common)
+    places = [replace(place, facts=left[place.name]) for place, _ in pairs] + [place for place, _ in missing]
+    # What the places of one part differ in says less than what all of them do.
+    results = [result for _, each in [*pairs, *missing] for result in each if result.check != drift.CHECK]
+    alike = covered(drift.are_alike(places), ignore, date.today())
     kept = {name: first.facts[name] for name in ("config_digest", "drafted") if name in first.facts}
     return Report(
-        results=[*results, *_disagreement(told), *drift.are_alike(places)],
+        results=[*results, *_disagreement(told), *alike],
         facts={**common, **kept, "on": "merge"},
         places=tuple(places),
         config=first.config,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 SCHEMA = "preflight.report/1"
@@ -231,9 +232,15 @@ _REQUIRED = {"severity", "message", "check", "status", "name", "presence"}
 
 
 def _told(words: Finding | Result | Planned | Place) -> Json:
-    return {f.name: value for f in fields(words) if (value := getattr(words, f.name)) or f.name in _REQUIRED}
+    kind: type = type(words)
+    return {name: value for name in _names(kind) if (value := getattr(words, name)) or name in _REQUIRED}
 
 
 def _known(cls: type, data: Mapping[str, Any]) -> dict[str, Any]:
-    names = {f.name for f in fields(cls)}
+    names = _names(cls)
     return {key: value for key, value in data.items() if key in names}
+
+
+@cache
+def _names(cls: type) -> dict[str, None]:
+    return dict.fromkeys(each.name for each in fields(cls))

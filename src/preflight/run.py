@@ -38,19 +38,19 @@ def run(  # noqa: PLR0913 - all but the config by name
     """Run the checks that `config` asks for and return all that is known of them.
 
     `facts` are those of GPUs (`Gpus.to_json`) to be judged in place of this machine's. `place` is a worker, or those
-    of many nodes, that was started before the config was known; it is put away where the config wants another
-    interpreter. Ctrl-C and SIGTERM end the run within two seconds: the Report then holds what was known and is
+    of many nodes, that was started before the config was known; one of this machine is put away where the config wants
+    another interpreter. Ctrl-C and SIGTERM end the run within two seconds: the Report then holds what was known and is
     `interrupted`. Raises UserError where the run cannot begin.
     """
     selection = selection or Selection()
     began, started = time.time(), datetime.now(UTC)
     secrets = _secrets(config)
-    hearing = Hearing(watcher, secrets)
+    hearing = Hearing(watcher, secrets, began)
     interrupted = False
     together: list[Result] = []
     with _interruptible():
         request = {**_request(config, selection), "facts": facts}
-        if place is not None and place.python != config.python:
+        if place is not None and place.engine is None and place.python != config.python:
             place.close()
             place = None
         place = place or Local(config.python)
@@ -61,7 +61,7 @@ def run(  # noqa: PLR0913 - all but the config by name
             finally:
                 place.close()
             found = _together(place, hearing, config, selection, watcher)
-            together = [Result.from_json(secrets.hide(each.to_json())) for each in found]
+            together = [hearing.result(each.to_json(), each.place) for each in found]
         except KeyboardInterrupt:
             place.close()
             # A scheduler that ends the job sends a signal as well, and says why to those who listen.
@@ -72,7 +72,7 @@ def run(  # noqa: PLR0913 - all but the config by name
     places = () if place.engine is None else tuple(hearing.places(gone, began))
     alike = [] if interrupted or not selection.names(drift.CHECK) else drift.are_alike(places)
     results = [*hearing.results(gone, interrupted=interrupted), *alike, *together]
-    ordered = [_relative(_located(result, config), began) for result in results]
+    ordered = [_located(result, config) for result in results]
     judged = verdict.apply_ignores(ordered, config.ignore, date.today(), selection.whole and not interrupted)
     return Report(
         results=tuple(judged),
@@ -162,11 +162,6 @@ def _located(result: Result, config: Config) -> Result:
         return result
     findings = [replace(each, file="", line=0) if each.file == config.source else each for each in result.findings]
     return replace(result, findings=findings)
-
-
-def _relative(result: Result, began: float) -> Result:
-    started = max(0.0, result.started - began) if result.started else 0.0
-    return replace(result, started=round(started, 4), seconds=round(result.seconds, 4))
 
 
 @contextmanager

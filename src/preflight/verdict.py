@@ -23,6 +23,8 @@ from preflight.model import Finding, Json, Presence, Report, Result, Severity, S
 from preflight.phrases import in_a_row
 
 INTERRUPTED = 130
+# What only a run on several nodes can find, with the config that one of them is checked with as well.
+_BETWEEN = "nodes"
 
 
 class Word(StrEnum):
@@ -137,11 +139,9 @@ def _counts(results: Sequence[Result]) -> dict[str, int]:
 def apply_ignores(results: Sequence[Result], ignore: Sequence[Ignore], today: date, whole: bool) -> list[Result]:
     """Return the results with what `ignore:` covers marked, and what is wrong with its entries as one more result.
 
-    A FAILED result whose every error is ignored has PASSED. `whole` says that no check was deselected: only then can an
-    entry be told to match nothing.
+    `whole` says that no check was deselected: only then can an entry be told to match nothing.
     """
-    valid = {each.id: each.reason for each in reversed(ignore) if not _expired(each, today)}
-    marked = [_marked(each, valid) for each in results]
+    marked = covered(results, ignore, today)
     # Where nothing ran, this result would be the one that passed and so turn NO VERDICT into GO.
     if all(each.status is Status.SKIPPED for each in marked):
         return marked
@@ -150,6 +150,12 @@ def apply_ignores(results: Sequence[Result], ignore: Sequence[Ignore], today: da
         return marked
     title = "Every ignore: entry still matches something."
     return [*marked, Result(check="config.ignores-are-used", status=Status.PASSED, title=title, findings=stale)]
+
+
+def covered(results: Iterable[Result], ignore: Sequence[Ignore], today: date) -> list[Result]:
+    """Return the results with what `ignore:` covers marked: a FAILED one whose every error is ignored has PASSED."""
+    valid = {each.id: each.reason for each in reversed(ignore) if not _expired(each, today)}
+    return [_marked(each, valid) for each in results]
 
 
 def ignores_are_used(
@@ -164,6 +170,8 @@ def ignores_are_used(
     """
     seen = set(chain.from_iterable(_ids(result, finding) for result in results for finding in result.findings))
     silent = {each.family for each in results if each.status in (Status.BROKEN, Status.SKIPPED)}
+    if not any(each.family == _BETWEEN for each in results):
+        silent.add(_BETWEEN)
     for entry in ignore:
         if _expired(entry, today):
             yield _stale(entry, "expired", f"ended on {entry.until}", "Mend what it covered, or set a later `until:`")

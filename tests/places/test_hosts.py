@@ -129,8 +129,10 @@ def start(farm: Farm, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     (tmp_path / "preflight_checks" / "check_mine.py").write_text(CHECKS)
     (tmp_path / "hosts.txt").write_text("n1 slots=2\nn[2-4]\n")
 
-    def begin(on: str = "ssh:n[1-4]", lasts: float = 0.0, nodes: str = "{}") -> Callable[[], tuple[int, Report]]:
-        (tmp_path / "foo.yaml").write_text(f"lasts: {lasts}\npreflight: {{nodes: {nodes}}}\n")
+    def begin(
+        on: str = "ssh:n[1-4]", lasts: float = 0.0, nodes: str = "{}", launch: str = "{}"
+    ) -> Callable[[], tuple[int, Report]]:
+        (tmp_path / "foo.yaml").write_text(f"lasts: {lasts}\npreflight: {{nodes: {nodes}, launch: {launch}}}\n")
         words = ["run", "--config", "foo.yaml", "--on", on, "--only", "mine", "--format", "json"]
         environment = {**os.environ, "PATH": f"{farm.folder}/bin:{os.environ['PATH']}"}
         process = subprocess.Popen(
@@ -177,6 +179,16 @@ def test_every_host_is_checked(start: Callable[..., Any], on: str, tmp_path: Pat
     }
     assert report.facts["on"] == "ssh:n[1-4]"
     assert all((tmp_path / f"runs-{port}").exists() for port in farm.ports.values())
+
+
+@pytest.mark.slow
+def test_the_hosts_may_have_another_interpreter(start: Callable[..., Any], tmp_path: Path) -> None:
+    """It is theirs alone: the run does not come back to this machine for it."""
+    (tmp_path / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (tmp_path / "python").chmod(0o755)
+    code, report = start(on="ssh:n[1-2]", launch=f"{{ssh: {{python: {tmp_path}/python}}}}")()
+    assert code == 0, report
+    assert presences(report) == dict.fromkeys(("n1", "n2"), Presence.ANSWERED)
 
 
 @pytest.mark.slow

@@ -53,9 +53,10 @@ def test_a_stopped_worker_has_fallen_silent(cluster: Any, launch: Launch, in_che
     run.wait()
     assert run.code == 3, run.text
     assert run.place("n2").presence == "fell silent"
-    assert run.place("n2").running == ["mine.that-lasts"]
+    assert "mine.that-lasts" in run.place("n2").running
     assert "though the node answers" in run.place("n2").reason
-    assert run.broken() == {("mine.that-lasts", "n2"), ("node.answers", "n2")}
+    # On a busy machine the other check may not have ended before.
+    assert run.broken() - {("mine.data-is-there", "n2")} == {("mine.that-lasts", "n2"), ("node.answers", "n2")}
     assert answered(run) == HEALTHY - {"n2"}
 
 
@@ -65,7 +66,8 @@ def test_a_killed_worker_is_lost(cluster: Any, launch: Launch, in_check: Any) ->
     in_check("n2")
     cluster.worker("n2").kill()
     run.wait()
-    assert (run.code, run.place("n2").presence, run.place("n2").running) == (3, "lost", ["mine.that-lasts"])
+    assert (run.code, run.place("n2").presence) == (3, "lost")
+    assert "mine.that-lasts" in run.place("n2").running
     assert "Killed" in run.place("n2").reason
     assert answered(run) == HEALTHY - {"n2"}
 
@@ -80,7 +82,8 @@ def test_a_link_that_is_cut_loses_one_node(cluster: Any, launch: Launch, in_chec
     began = time.monotonic()
     run.wait()
     assert time.monotonic() - began < 30
-    assert (run.code, run.place("n4").presence, run.place("n4").running) == (3, "lost", ["mine.that-lasts"])
+    assert (run.code, run.place("n4").presence) == (3, "lost")
+    assert "mine.that-lasts" in run.place("n4").running
     assert answered(run) == HEALTHY - {"n4"}
 
 
@@ -159,6 +162,19 @@ def test_an_interruption_ends_within_two_seconds(cluster: Any, launch: Launch, i
     assert run.code == 130
     for worker in workers:
         worker.wait(5)
+
+
+@pytest.mark.slow
+def test_workers_that_began_before_the_config_was_read_give_way(launch: Launch, tmp_path: Path) -> None:
+    """To those in the interpreter that it names, and to its mistakes."""
+    (tmp_path / "python").write_text(f'#!/bin/sh\ntouch {tmp_path}/used-$SLURMD_NODENAME\nexec {sys.executable} "$@"\n')
+    (tmp_path / "python").chmod(0o755)
+    run = launch(config=f"preflight: {{python: {tmp_path}/python, checks: {{}}}}\n").wait()
+    assert run.code == 0, run.text
+    assert answered(run) == HEALTHY
+    assert {each.name for each in tmp_path.glob("used-*")} == {f"used-{node}" for node in HEALTHY}
+    wrong = launch(config="preflight: {nodess: {}}\n").wait()
+    assert (wrong.code, "nodess" in wrong.text, "Traceback" in wrong.text) == (2, True, False)
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from preflight.config import Config
     from preflight.model import Report
+    from preflight.places.nodes import Nodes
     from preflight.places.workers import Workers
 
     _Places = Callable[[Report], list[str]]
@@ -58,7 +59,8 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("only the nodes of a run on many nodes add up together", fix="Add --on slurm.")
     facts = load(arguments.facts) if arguments.facts else None
     # The worker comes to life while the config is read, which takes about as long.
-    place: Workers | None = None if arguments.on else Local()
+    begun = _begun(arguments.on)
+    place: Workers | None = begun or (None if arguments.on else Local())
     try:
         from preflight import run
         from preflight.records.memory import remember
@@ -71,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
         if arguments.on:
             from preflight.places.naming import workers
 
-            place = workers(arguments.on, settings, argv)
+            place = workers(arguments.on, settings, argv, begun)
         selection = options.selection_of(arguments)
         report = run.run(
             settings, selection=selection, strict=arguments.strict, facts=facts, watcher=Progress(), place=place
@@ -88,6 +90,14 @@ def main(argv: Sequence[str]) -> int:
     finally:
         options.show(report, verdict, views)
     return verdict.exit_code
+
+
+def _begun(name: str) -> Nodes | None:
+    if not name:
+        return None
+    from preflight.places.naming import early
+
+    return early(name)
 
 
 def _with_collectives(config: Config) -> Config:

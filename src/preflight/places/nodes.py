@@ -9,13 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from preflight.config import Config
-from preflight.config.nodes import Nodes as Wanted
 from preflight.model import Presence
 from preflight.places.engine import Engine, Gone, Step
 from preflight.places.local import internal, lent_to, longest_deadline
 from preflight.worker.stage import BOOT
 from preflight.worker.wire import Message
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the workers are to be started before what these bring is loaded
+    from preflight.config import Config
+    from preflight.config.nodes import Nodes as Wanted
 
 # Where so many seconds, or so many times what half of the nodes needed, have not brought a node's first word, those
 # that have spoken go on without it: an engine may end the whole step for the sake of the one.
@@ -86,7 +89,7 @@ class Nodes:
 
     def messages(self, config: Config) -> Iterator[tuple[str, Message] | None]:
         """Yield (node, message) as they come, and None at least every 0.2 s, until no node is waited for."""
-        wanted = config.nodes or Wanted()
+        wanted = config.nodes or _wanted()
         patience = longest_deadline(config)
         looked = 0.0
         while self._groups:
@@ -234,6 +237,13 @@ class Nodes:
         for step in steps:
             step.stop()
         self._groups, self._greetings, self._past = [], [], []
+
+
+def _wanted() -> Wanted:
+    """Return how nodes are waited for where the config does not say."""
+    from preflight.config.nodes import Nodes as Wanted
+
+    return Wanted()
 
 
 def _half(group: _Group) -> float:

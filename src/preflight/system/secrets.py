@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -51,6 +52,8 @@ _MARKS = (
     *("pypi-AgE", "npm_", "sk-", "eyJ", "PRIVATE KEY", "@", "=", "earer", "EARER", "uthorization", "UTHORIZATION"),
 )
 
+_SHORT = 300
+
 
 class Secrets:
     """The secrets that are known by value, and those that are known by their shape."""
@@ -58,12 +61,16 @@ class Secrets:
     def __init__(self, values: Iterable[str] = ()) -> None:
         written = {spelling for value in values for spelling in _spellings(value)}
         self._known = sorted(written, key=len, reverse=True)  # the longest first, as one may hold another
+        # Nodes say the same titles, paths and versions again and again; equal ones become one object.
+        self._short = lru_cache(maxsize=4096)(self._text)
 
     def hide(self, value: Any) -> Any:
         """Return plain values (text, numbers, lists, mappings) in which `***` stands for each secret."""
         match value:
             case str():
-                return self._text(value)
+                return self._short(value) if len(value) < _SHORT else self._text(value)
+            case None | int() | float():
+                return value
             case Mapping():
                 return {self.hide(key): self.hide(each) for key, each in value.items()}
             case list() | tuple():
