@@ -117,7 +117,7 @@ def test_each_ending(all_of_them: Mapping[str, tuple[Rehearsed, list[Finding]]],
 
 def test_nothing_lives_on(all_of_them: object, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Neither the daemon, nor what the bomb started, nor what blocked all signals."""
-    place = str(tmp_path_factory.getbasetemp())
+    place = str(tmp_path_factory.getbasetemp() / "endings")
     folders = [each.info["cwd"] or "" for each in psutil.process_iter(["cwd"])]
     assert not [each for each in folders if each.startswith(place)]
 

@@ -7,30 +7,41 @@ from typing import Any
 
 from preflight.rehearsal.inside import wire
 
-# Handlers of these raise into whatever runs (torch's of SIGCHLD does when a worker dies): that is to be the program.
-_RAISING = (signal.SIGALRM, signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-
 
 def attempt(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
     """Call `function` and return what it does; None where it raises, which is told and not passed on.
 
-    A signal that comes meanwhile is handled after it.
+    What the program's own handler of a signal raises meanwhile is passed on, once `function` has been called anew:
+    torch's of SIGCHLD does so when a worker dies.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _RAISING)
-    try:
-        return _attempt(function, *arguments, **named)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _attempt(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
     try:
         return function(*arguments, **named)
     except Exception as problem:  # noqa: BLE001
-        named_one = getattr(function, "func", function)  # of a partial
-        why = f"{named_one.__name__}: {type(problem).__name__}: {problem}"
-        wire.tell("unable", feature=named_one.__module__.rpartition(".")[2], why=why)
-        return None
+        if not _is_of_handler(problem):
+            return _tell(function, problem)
+        raised = problem
+    try:
+        function(*arguments, **named)
+    except Exception as problem:  # noqa: BLE001
+        _tell(function, problem)
+    raise raised
+
+
+def _tell(function: Callable[..., Any], problem: Exception) -> None:
+    named_one = getattr(function, "func", function)  # of a partial
+    why = f"{named_one.__name__}: {type(problem).__name__}: {problem}"
+    wire.tell("unable", feature=named_one.__module__.rpartition(".")[2], why=why)
+
+
+def _is_of_handler(problem: Exception) -> bool:
+    """Tell whether a handler of a signal was at work where this was raised."""
+    handlers = {getattr(signal.getsignal(number), "__code__", None) for number in signal.valid_signals()} - {None}
+    step = problem.__traceback__
+    while step is not None:
+        if step.tb_frame.f_code in handlers:
+            return True
+        step = step.tb_next
+    return False
 
 
 def quietly(function: Callable[..., Any]) -> Callable[..., Any]:
