@@ -152,12 +152,15 @@ def launch(cluster: Cluster, tmp_path: Path) -> Iterator[Callable[..., Run]]:
     (tmp_path / "foo.yaml").write_text("preflight: {nodes: {silence: 3s, start: 20s}, checks: {}}\n")
     runs: list[Run] = []
 
-    def launch(*options: str, lasts: float = 0, config: str = "", before: str = "true") -> Run:
+    def launch(
+        *options: str, lasts: float = 0, config: str = "", before: str = "true", only: tuple[str, ...] = ("mine",)
+    ) -> Run:
         if config:
             (tmp_path / "foo.yaml").write_text(config)
         output = tmp_path / "out.json"
         shown = ["--format", "terminal", "--format", "json", "--output", str(output)]
-        preflight = [sys.executable, "-m", "preflight", "run", "--config", "foo.yaml", "--only", "mine", *shown]
+        chosen = [word for name in only for word in ("--only", name)]
+        preflight = [sys.executable, "-m", "preflight", "run", "--config", "foo.yaml", *chosen, *shown]
         job = ["salloc", "--quiet", "--nodes=4", *options, "sh", "-c", f'{before}; exec "$@"', "sh"]
         environment = {**os.environ, "LASTS": str(lasts)}
         process = cluster.start([*job, *preflight, "--on", "slurm"], cwd=tmp_path, env=environment)

@@ -245,3 +245,13 @@ def test_batch_jobs_of_every_kind(cluster: Any, launch: Launch, tmp_path: Path, 
             cluster.login("sh", "-c", "scontrol update jobid=$(squeue -ho %i --states=PENDING) starttime=now")
         time.sleep(0.3)
     beside.communicate(timeout=30)
+
+
+@pytest.mark.slow
+def test_the_nodes_of_a_job_add_up_together(cluster: Any, launch: Launch) -> None:
+    """They find each other by the names that the nodes call themselves, over the network that joins them."""
+    pytest.importorskip("torch")
+    config = "preflight: {nodes: {silence: 6s, collectives: true}, checks: {}}\n"
+    run = launch(config=config, only=("mine", "nodes.add-up-together")).wait()
+    assert run.code == 0, run.text
+    assert "4 ranks on 4 nodes add up together" in run.text
