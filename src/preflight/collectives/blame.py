@@ -25,6 +25,7 @@ _CONSEQUENCE = re.compile(
 # What gloo raises where another rank has told it such an address.
 _LOOPBACK = re.compile(r"\[127\.[\d.]+\]")
 _KERNEL = "Read what that node's kernel says:\n    ssh {node} dmesg -T | tail -n 20"
+_GO_ON = "Have its processes go on:\n    ssh {node} pkill -CONT python"
 _EXCLUDE = "Leave the node out, and tell who runs it:\n    sbatch --exclude={node} …"
 _NETWORK = "Have the libraries tell which way they take:\n    export NCCL_DEBUG=INFO TORCH_DISTRIBUTED_DEBUG=DETAIL"
 
@@ -233,17 +234,15 @@ def _silent(met: Met) -> dict[str, Finding]:
     stopped = [member for member in met.members if member.state == "T"]
     if not stopped and len(behind) == len(met.members):
         return {}
-    cause = "somebody has stopped its process (SIGSTOP)" if stopped else f"{_waiting(met, behind)}"
-    fix = "kill -CONT" if stopped else ""
+    cause = "somebody has stopped its process (SIGSTOP)" if stopped else _waiting(met, behind)
+    fix = _GO_ON if stopped else _KERNEL
     return {
         member.node: _error(
             id="nodes.rank-silent",
             message=f"rank {member.rank} {member.phase}, and nothing more comes"
             + (f" within {format_duration(met.quiet)}" if met.quiet else ""),
             cause=cause,
-            fix=f"Have its processes go on:\n    ssh {member.node} pkill -CONT python"
-            if fix
-            else _KERNEL.format(node=member.node),
+            fix=fix.format(node=member.node),
         )
         for member in stopped or behind
     }

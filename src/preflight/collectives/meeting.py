@@ -23,6 +23,8 @@ _LINGER = 2.0
 _SILENCE = 10.0
 # A rank that somebody has stopped is told from one that is stopped for a moment.
 _STOPPED = 3.0
+# Addresses of the first node that are tried besides its name, each for a few seconds.
+_MOST = 6
 # What a large group needs besides: so many seconds for each rank.
 _EACH = 0.05
 
@@ -71,7 +73,7 @@ def meet(
         meeting.met.network = {name: meeting.met.network[name] for name in nodes}
         first = meeting.met.network[nodes[0]]
         addresses = [each for name in first["interfaces"].values() for each in name if not each.startswith("127.")]
-        meeting.order(order="reach", place=nodes[0], hosts=[first["host"], *addresses], port=first["port"])
+        meeting.order(order="reach", place=nodes[0], hosts=[first["host"], *addresses[:_MOST]], port=first["port"])
         if meeting.gathers("reached", wanted.start) and not meeting.met.tried:
             meeting.go(wanted.start, wanted.silence)
     finally:
