@@ -67,6 +67,7 @@ class Finder(importlib.abc.MetaPathFinder):
                 elif is_due and WHAT == "sleep":
                     time.sleep(600)
                 elif is_due and WHAT == "raise":
+                    print("NCCL WARN the card has fallen off the bus", flush=True)
                     raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
                 done = right(tensor, *more, **named)
                 if is_due and WHAT == "receives" and tensor.numel() > 1:

@@ -55,6 +55,8 @@ def test_one_that_is_broken(
     found = blamed(farm.results(4))
     assert {name: each.id for name, each in found.items()} == {node: f"nodes.{finding}"}, found
     assert words in found[node].message
+    output = "NCCL WARN the card has fallen off the bus" if what == "raise" else None
+    assert found[node].evidence.get("output") == output
     assert time.monotonic() - began < 240
 
 

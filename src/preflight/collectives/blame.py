@@ -179,6 +179,7 @@ def _failed(met: Met) -> dict[str, Finding]:
                 found=member.ended,
                 cause="something ended it from outside, often for want of memory, or its driver crashed",
                 fix=_KERNEL.format(node=member.node),
+                evidence=_output(met, member),
             )
             for member in together
         }
@@ -194,10 +195,16 @@ def _failed(met: Met) -> dict[str, Finding]:
                 if alone
                 else "it raises this first, and the others fail after it",
                 fix=_KERNEL.format(node=member.node),
+                evidence=_output(met, member),
             )
             for member in (alone or [min(own, key=lambda member: member.after)])
         }
     return {}
+
+
+def _output(met: Met, member: Member) -> dict[str, str]:
+    output = met.outputs.get(member.rank, "").strip()
+    return {"output": output} if output else {}
 
 
 def _no_group(met: Met) -> dict[str, Finding]:

@@ -33,13 +33,15 @@ _EACH = 0.05
 class Met:
     """What became of a meeting.
 
-    `members` are the ranks in order, and none where it did not come to that. `network` is what each node says of its
+    `members` are the ranks in order, none where it did not come to that; `outputs` are the last words of those that
+    have ended. `network` is what each node says of its
     own (`worker.ranks`), in their order, and `tried` the errors of those that did not reach the first; `gone` are the
     nodes that did not come or fell silent, and `over` says that the job itself was ended. `quiet` is after how many
     seconds without a word it was ended, 0 where something else ended it.
     """
 
     members: list[Member] = field(default_factory=list)
+    outputs: dict[int, str] = field(default_factory=dict)
     network: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     tried: dict[str, Mapping[str, str]] = field(default_factory=dict)
     gone: dict[str, Gone] = field(default_factory=dict)
@@ -174,6 +176,7 @@ class _Meeting:
             case "rank":
                 self._know(message["rank"], lambda member: member.told(facts, self._after))
             case "ended":
+                self.met.outputs[message["rank"]] = message["output"]
                 self._know(message["rank"], lambda member: self._ended(member, message))
             case "beat":
                 for rank, state in message["states"].items():

@@ -57,8 +57,8 @@ class _Place:
         self._outputs: dict[int, int] = {}
         self._rests: dict[int, bytes] = {}
         self._switches: dict[int, object] = {}
-        # The port where the store of the first rank will be, kept so long as it is only tried.
         self._host = ""
+        # The port where the store of the first rank will be, kept so long as it is only tried.
         self._door = socket.create_server(("", 0), family=socket.AF_INET)
 
     def work(self) -> None:
@@ -69,7 +69,7 @@ class _Place:
         while True:
             for key, _ in self._selector.select(_TICK):
                 if key.fd:
-                    self._hear(key.data)
+                    self._hear(key.fd, key.data)
                     continue
                 data = os.read(0, 1 << 20)
                 if not data:
@@ -120,16 +120,15 @@ class _Place:
         self._rests[rank] = b""
         self._selector.register(read, selectors.EVENT_READ, rank)
 
-    def _hear(self, rank: int) -> None:
+    def _hear(self, stream: int, rank: int) -> None:
         """Pass on what a rank says, and its end."""
-        key = next(key for key in self._selector.get_map().values() if key.data == rank and key.fd)
-        data = os.read(key.fd, 1 << 16)
+        data = os.read(stream, 1 << 16)
         *lines, self._rests[rank] = (self._rests[rank] + data).split(b"\n")
         for line in lines:
             self._voice.say(kind="rank", rank=rank, **json.loads(line))
         if not data:
-            self._selector.unregister(key.fd)
-            os.close(key.fd)
+            self._selector.unregister(stream)
+            os.close(stream)
             code = self._ranks.pop(rank).wait()
             ended = signal.Signals(-code).name if code < 0 else f"exit {code}"
             self._voice.say(kind="ended", rank=rank, ended=ended, output=_tail(self._outputs[rank]))
