@@ -5,6 +5,7 @@ import inspect
 import os
 import pickle
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,10 @@ from preflight.run import run
 from preflight.system.gpu.presence import is_any_here
 from preflight.worker.fixtures import fresh_within
 from preflight.worker.request import Selection
+
+# A shell has what it starts in the background be deaf to Ctrl-C, and what that starts as well.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CALLED = """
 import importlib, importlib.util, inspect, pickle, sys
