@@ -85,7 +85,9 @@ def under_pytest(folder: Path, *words: str) -> tuple[dict[str, dict[str, Any]], 
         "preflight_checks/",
     ]
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(keep.parent)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=150, check=False
+    )
     kept = [json.loads(line.partition("KEPT ")[2]) for line in done.stdout.splitlines() if "KEPT " in line]
     return {result["check"]: {**result, "outcome": outcome} for result, outcome in kept}, done.stdout + done.stderr
 
@@ -123,7 +125,14 @@ def told(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("words", [(), ("-n", "2")], ids=["alone", "xdist"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param((), id="alone"),
+        # Once in a great while this takes more than a minute, and it is not known why.
+        pytest.param(("-n", "2"), id="xdist", marks=pytest.mark.slow),
+    ],
+)
 def test_results_are_those_of_preflight_run(many: Path, words: tuple[str, ...]) -> None:
     """Status, reason and findings agree check by check."""
     results, output = under_pytest(many, *words)
