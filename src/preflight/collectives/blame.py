@@ -172,39 +172,30 @@ def _failed(met: Met) -> dict[str, Finding]:
     if died := [member for member in met.members if member.ended]:
         first = min(died, key=lambda member: member.after)
         together = [each for each in died if each.after < first.after + 0.5]
-        return {
-            member.node: _error(
-                id="nodes.rank-dies",
-                message=f"rank {member.rank} dies while it {member.phase}",
-                found=member.ended,
-                cause="something ended it from outside, often for want of memory, or its driver crashed",
-                fix=_KERNEL.format(node=member.node),
-                evidence=_output(met, member),
-            )
-            for member in together
-        }
+        cause = "something ended it from outside, often for want of memory, or its driver crashed"
+        return {member.node: _dead(met, member, "dies", member.ended, cause) for member in together}
     own = [member for member in met.members if member.error and not _CONSEQUENCE.search(member.error)]
-    alone = [member for member in own if member.phase in (Phase.NONE, Phase.STARTED)]
+    if alone := [member for member in own if member.phase in (Phase.NONE, Phase.STARTED)]:
+        cause = "it raises this by itself, before it has anything from the others"
+        return {member.node: _dead(met, member, "fails", member.error, cause) for member in alone}
     if own:
+        first = min(own, key=lambda member: member.after)
         return {
-            member.node: _error(
-                id="nodes.rank-dies",
-                message=f"rank {member.rank} fails while it {member.phase}",
-                found=member.error,
-                cause="it raises this by itself, before it has anything from the others"
-                if alone
-                else "it raises this first, and the others fail after it",
-                fix=_KERNEL.format(node=member.node),
-                evidence=_output(met, member),
-            )
-            for member in (alone or [min(own, key=lambda member: member.after)])
+            first.node: _dead(met, first, "fails", first.error, "it raises this first, and the others fail after it")
         }
     return {}
 
 
-def _output(met: Met, member: Member) -> dict[str, str]:
+def _dead(met: Met, member: Member, how: str, found: str, cause: str) -> Finding:
     output = met.outputs.get(member.rank, "").strip()
-    return {"output": output} if output else {}
+    return _error(
+        id="nodes.rank-dies",
+        message=f"rank {member.rank} {how} while it {member.phase}",
+        found=found,
+        cause=cause,
+        fix=_KERNEL.format(node=member.node),
+        evidence={"output": output} if output else {},
+    )
 
 
 def _no_group(met: Met) -> dict[str, Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -77,6 +78,11 @@ class Member:
         if "error" in known:
             known["after"] = after
         return replace(self, **known)
+
+
+def ending(code: int) -> str:
+    """Return how a process ended with this exit code, as `Member.ended` says it; negative is a signal."""
+    return signal.Signals(-code).name if code < 0 else f"exit {code}"
 
 
 def rounds(ranks: Sequence[int]) -> Iterator[list[tuple[int, int]]]:

@@ -166,17 +166,17 @@ def main() -> None:
         as_the_job = list(sys.path)
         put_tools_first("")
         lend(lent)
-        from preflight.worker import process, ranks
+        if kind in ("ranks", "rank"):
+            from preflight.worker import ranks
 
-        match kind:
-            case "hello":
-                process.greet(*rest)
-            case "ranks":
-                ranks.attend(lent, *rest)
-            case "rank":
-                ranks.be_one(*rest)
-            case _:
-                process.work(as_the_job, *rest)
+            ranks.attend(lent, *rest) if kind == "ranks" else ranks.be_one(*rest)
+            return
+        from preflight.worker import process
+
+        if kind == "hello":
+            process.greet(*rest)
+        else:
+            process.work(as_the_job, *rest)
         return
     root, trace, answers, orders, *names = rest
     if not sys.flags.safe_path:

@@ -39,9 +39,10 @@ def attend(lent: str, name: str) -> None:
     `reached`; to the order `go` it starts the ranks and passes on what they say, and beats with the state of each.
     Ends, and its ranks with it, when the standard input does.
     """
-    voice = Voice(os.dup(1), own_name(name))
+    name = own_name(name)
+    voice = Voice(os.dup(1), name)
     os.dup2(2, 1)
-    place = _Place(lent, own_name(name), voice)
+    place = _Place(lent, name, voice)
     try:
         place.work()
     finally:
@@ -130,8 +131,7 @@ class _Place:
             self._selector.unregister(stream)
             os.close(stream)
             code = self._ranks.pop(rank).wait()
-            ended = signal.Signals(-code).name if code < 0 else f"exit {code}"
-            self._voice.say(kind="ended", rank=rank, ended=ended, output=_tail(self._outputs[rank]))
+            self._voice.say(kind="ended", rank=rank, ended=group.ending(code), output=_tail(self._outputs[rank]))
 
     def close(self) -> None:
         """Kill the ranks."""

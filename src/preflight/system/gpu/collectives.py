@@ -100,8 +100,7 @@ def _ended(member: Member, pid: int, after: float) -> Member:
     code = os.waitstatus_to_exitcode(status)
     if member.error or member.phase is Phase.DONE:
         return member
-    ended = signal.Signals(-code).name if code < 0 else f"exit {code}"
-    return replace(member, ended=ended, after=after)
+    return replace(member, ended=group.ending(code), after=after)
 
 
 def _reap(pids: Iterable[int]) -> None:
