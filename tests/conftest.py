@@ -12,6 +12,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from ctypes.util import find_library
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +25,7 @@ from preflight import config as configuration
 from preflight.model import Report
 from preflight.run import run
 from preflight.system.gpu.presence import is_any_here
+from preflight.system.kernel import adopt_orphans, release_orphans
 from preflight.worker.fixtures import fresh_within
 from preflight.worker.request import Selection
 
@@ -203,31 +205,35 @@ def project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture
-def nothing_left() -> Callable[[], list[str]]:
-    """Return a function that names the processes which live now and did not when the test began."""
-    before = {process.pid for process in psutil.process_iter()}
+def nothing_left() -> Iterator[Callable[[], list[str]]]:
+    """Return a function that names the processes which descend from this one and did not when the test began.
+
+    Those that have lost their parent become children of this process, so that other tests' are not taken for them.
+    """
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
 
     def left() -> list[str]:
         until = time.monotonic() + 2
         while True:
-            new = [process for process in psutil.process_iter() if process.pid not in before]
-            ours = [process for process in new if _is_of(process, os.getpid())]
+            ours = [
+                each for each in psutil.Process().children(recursive=True) if each.pid not in before and _lives(each)
+            ]
             if not ours or time.monotonic() > until:
                 return [f"{process.pid} {process.name()}" for process in ours]
             time.sleep(0.05)
 
-    return left
+    adopt_orphans()
+    yield left
+    release_orphans()
+    for process in psutil.Process().children():
+        if process.pid not in before and not _lives(process):
+            os.waitpid(process.pid, os.WNOHANG)
 
 
-def _is_of(process: psutil.Process, ancestor: int) -> bool:
-    """Tell whether a process descends from `ancestor`, or has lost its parent and runs Python or sleep."""
-    try:
-        if process.status() == psutil.STATUS_ZOMBIE and process.ppid() != ancestor:
-            return False
-        parents = [parent.pid for parent in process.parents()]
-        return ancestor in parents or (process.ppid() == 1 and process.name().startswith(("python", "sleep")))
-    except psutil.Error:
-        return False
+def _lives(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 @pytest.fixture(scope="session")

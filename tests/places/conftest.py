@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,20 +98,17 @@ class Cluster:
         return int((self.folder / "pid" / node).read_text())
 
     def worker(self, node: str) -> psutil.Process:
-        """Return the worker on a node, once it is there."""
-        found: psutil.Process = wait_for(lambda: next(self._workers(node), None))
-        return found
+        """Return the worker on a node, once it is there; the children that run its checks have its command line."""
+        found: list[tuple[float, int]] = wait_for(lambda: list(self._workers(node)))
+        return psutil.Process(min(found)[1])
 
-    def _workers(self, node: str) -> Iterator[psutil.Process]:
+    def _workers(self, node: str) -> Iterator[tuple[float, int]]:
         for process in psutil.process_iter():
-            try:
-                mine = process.cmdline()[2:3] == ["worker"]
-                environment = process.environ() if mine else {}
-            except psutil.Error:
-                continue
-            conf = environment.get("SLURM_CONF"), environment.get("SLURMD_NODENAME")
-            if mine and conf == (str(self.folder / "slurm.conf"), node):
-                yield process
+            with suppress(psutil.Error):
+                environment = process.environ() if process.cmdline()[2:3] == ["worker"] else {}
+                conf = environment.get("SLURM_CONF"), environment.get("SLURMD_NODENAME")
+                if conf == (str(self.folder / "slurm.conf"), node):
+                    yield process.create_time(), process.pid
 
     def mend(self) -> None:
         """Make everything well again, and wait until it is."""

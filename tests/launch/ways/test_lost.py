@@ -27,7 +27,7 @@ def states(experiment: Any) -> dict[str, str]:
 def test_a_launcher_that_is_killed_at_any_moment_leaves_no_run_for_ever(experiment: Any) -> None:
     killed = []
     for number, moment in enumerate(MOMENTS):
-        words = ["launch", "--config", "foo.yaml", "--name", f"r{number}", "--", "sleep", "60"]
+        words = ["launch", "--config", "foo.yaml", "--name", f"r{number}", "--", "sleep", "61.7"]
         process = subprocess.Popen(
             [sys.executable, "-m", "preflight", *words], cwd=experiment.folder, stderr=subprocess.DEVNULL
         )
@@ -37,7 +37,7 @@ def test_a_launcher_that_is_killed_at_any_moment_leaves_no_run_for_ever(experime
     told = states(experiment)
     assert set(told.values()) <= {"lost", "starting"}, told
     assert "lost" in told.values()
-    assert subprocess.run(["pgrep", "-f", "^sleep 60$"], capture_output=True).stdout == b""
+    assert subprocess.run(["pgrep", "-f", "^sleep 61.7$"], capture_output=True).stdout == b""
     assert experiment.git("status", "--porcelain") == ""
     experiment.git("worktree", "list")
     experiment.launch("local", name="after")
