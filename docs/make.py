@@ -59,7 +59,7 @@ def _findings(checks: Sequence[Page]) -> Iterator[str]:
     yield from ("| finding | what it means | check | met in |", "| --- | --- | --- | --- |")
     found = sorted((name, text, page.id) for page in checks for name, text in page.findings.items())
     for name, text, check in found:
-        yield f"| `{name}` | {_cell(text)} | `{check}` | {' '.join(number for number, _ in met([name]))} |"
+        yield f"| `{name}` | {_cell(text)} | `{check}` | {' '.join(row.number for row in met([name]))} |"
 
 
 def _config(schema: Schema) -> Iterator[str]:

@@ -11,6 +11,7 @@ REPOSITORY = Path(__file__).parents[1]
 NUMBERS = {"I": 20, "P": 6, "D": 24, "H": 14, "S": 10, "G": 16, "T": 8, "C": 7, "R": 9}
 EVERYDAY = set("IPDHSC")
 PAGE = (REPOSITORY / "docs/failures.md").read_text(encoding="utf-8")
+THREAD = re.compile(r"\[(.+)#(\d+)\]\(https://github\.com/\1/issues/\2\)")
 ROWS = [[cell.strip() for cell in line.split("|")[1:-1]] for line in PAGE.splitlines() if re.match(r"\| [A-Z]\d", line)]
 
 
@@ -36,8 +37,9 @@ def test_every_row_is_there_once() -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
 def test_a_row_keeps_its_word(row: list[str]) -> None:
-    _, what, findings, shown = row
+    _, what, findings, shown, threads = row
     assert what
+    assert threads == "-" or all(THREAD.fullmatch(each) for each in threads.split(", "))
     if not answered(row):
         assert shown.startswith("no, because ")
         return

@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from preflight import config, drift, verdict
 from preflight.cli import options
@@ -26,7 +27,8 @@ _JUDGES: Mapping[str, Callable[..., object]] = {
     drift.CHECK: drift.are_alike,
     together.CHECK: together.add_up_together,
 }
-_ROW = re.compile(r"\| ([A-Z]\d+) \| (.+?) \| (.+?) \|")
+_ROW = re.compile(r"\| ([A-Z]\d+) \| (.+?) \| (.+?) \|(.*)")
+_LINK = re.compile(r"\]\((https:.+?)\)")
 _BY_HAND, _MEND = "See it by hand:", "Mend it:"
 _WIDTH = 80
 
@@ -162,15 +164,23 @@ def _findings(text: str) -> dict[str, str]:
     return found
 
 
-def met(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Return the rows of docs/failures.md that these findings answer: the number of each, and what happened."""
+class Row(NamedTuple):
+    """A row of docs/failures.md: its number, what happened, and the addresses of threads in which people tell it."""
+
+    number: str
+    what: str
+    threads: tuple[str, ...]
+
+
+def met(names: Iterable[str]) -> list[Row]:
+    """Return the rows of docs/failures.md that these findings answer."""
     try:
         text = (builtin().parent / "docs" / "failures.md").read_text(encoding="utf-8")
     except OSError:
         return []
     wanted = {f"`{name}`" for name in names}
     rows = (match for line in text.splitlines() if (match := _ROW.match(line)))
-    return [(row[1], row[2]) for row in rows if wanted & set(row[3].split())]
+    return [Row(row[1], row[2], tuple(_LINK.findall(row[4]))) for row in rows if wanted & set(row[3].split())]
 
 
 def _families(pages: Sequence[Page]) -> Iterator[str]:
@@ -219,7 +229,9 @@ def _advice(page: Page, names: Sequence[str]) -> Iterator[str]:
     yield ""
     if rows := met(names):
         yield "where it was met (docs/failures.md)"
-        yield from (line for number, what in rows for line in _filled(what, f"    {number}  "))
+        for row in rows:
+            yield from _filled(row.what, f"    {row.number}  ")
+            yield from (f"         {thread}" for thread in row.threads)
         yield ""
 
 
