@@ -40,13 +40,16 @@ def at(world: ModuleType, browser: Any, tmp_path: Path) -> Open:
     @contextmanager
     def open_page(report: Report | str, **more: Any) -> Iterator[Any]:
         file = tmp_path / "report.html"
-        html = (GOLDEN / f"{report}.html").read_text() if isinstance(report, str) else page_of(report)
-        file.write_text(html, encoding="utf-8")
+        file.write_text(page_of(golden(report) if isinstance(report, str) else report), encoding="utf-8")
         with world.tab(browser, **more) as tab:
             tab.page.goto(file.as_uri())
             yield tab
 
     return open_page
+
+
+def golden(name: str) -> Report:
+    return Report.from_json(json.loads((GOLDEN / f"{name}.json").read_text()))
 
 
 def page_of(report: Report) -> str:
@@ -55,7 +58,7 @@ def page_of(report: Report) -> str:
 
 def rich() -> Report:
     """The report of the example, as it was stored, with a plot and GPUs in it."""
-    report = Report.from_json(json.loads((GOLDEN / "no_go.1.json").read_text()))
+    report = golden("no_go.1")
     curve = [(step / 10, 300_000_000 + step * 1_000_000, 0.02) for step in range(30)]
     run = Finding(severity=Severity.INFO, message="about 12 s", id="forecasts.run", evidence={"curve": curve})
     forecast = Result(check="forecasts.real-run", status=Status.PASSED, findings=(run,), started=1.0, seconds=2.0)
