@@ -20,6 +20,7 @@ from typing import Any
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 from preflight import config as configuration
 from preflight.model import Report
@@ -32,6 +33,10 @@ from preflight.worker.request import Selection
 # A shell has what it starts in the background be deaf to Ctrl-C, and what that starts as well.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Machines are shared: how long an example took says nothing of the code.
+settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared machine")
 
 CALLED = """
 import importlib, importlib.util, inspect, pickle, sys

@@ -14,6 +14,8 @@ STARTING = ("gate", "launch", "rerun", "job")
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code; nothing that goes wrong shows a traceback."""
     _put_path_right()
+    import signal
+
     _open_closed_streams()
     arguments = sys.argv[1:] if argv is None else argv
     is_starting = bool(arguments) and arguments[0] in STARTING
@@ -22,6 +24,8 @@ def main(argv: list[str] | None = None) -> int:
 
         return command(arguments)
     except KeyboardInterrupt:
+        # A second Ctrl-C while the interpreter tidies up would end it by its signal instead of our code.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         _say("preflight: interrupted")
         return INTERRUPTED
     except BrokenPipeError:

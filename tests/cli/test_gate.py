@@ -105,9 +105,15 @@ def test_the_report_is_written_either_way(project: Path) -> None:
 
 
 def test_an_interruption_while_checking_starts_nothing(project: Path) -> None:
-    Path("preflight_checks/check_slow.py").write_text("import time\ndef check_sleeps():\n    time.sleep(30)\n")
+    begun = Path("begun").absolute()
+    Path("preflight_checks/check_slow.py").write_text(
+        f"import pathlib, time\ndef check_sleeps():\n    pathlib.Path({str(begun)!r}).touch()\n    time.sleep(60)\n"
+    )
     process = subprocess.Popen([*GATE, "slow", "--", "touch", "started"], stderr=subprocess.DEVNULL)
-    time.sleep(2)
+    until = time.monotonic() + 30
+    while not begun.exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 130
     assert not Path("started").exists()

@@ -10,6 +10,7 @@ from preflight.config import Config
 from preflight.errors import UserError
 from preflight.launch.gate import REFUSED
 from preflight.model import Presence, Report
+from preflight.nodesets import fold
 from preflight.places.workers import Workers
 from preflight.records.folder import Run
 from preflight.records.record import now
@@ -55,34 +56,36 @@ def admit(  # noqa: PLR0913 - all but the first three by name
     strict: bool,
     place: Workers | None = None,
     start_again: Callable[[Report, str], bool] | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> int:
     """Run the checks of these sides for a run, on its record; return 0 where it may go on, else what is exited with.
 
     `place` are workers that were started for it. A run that is refused is offered to `start_again` (`Way.start_again`),
-    and where that raises UserError its record says why.
+    and where that raises UserError its record says why. What comes of it is given to `say` before the record has it:
+    who reads the log of a run stops when the run has ended.
     """
     run.enter(State.CHECKING)
     report, verdict = check(config, selection=Selection(at=sides), strict=strict, place=place, record=run)
     writing.replace({run.report: stored(report, verdict).encode()})
     tell(report, verdict)
     run.know(verdict=str(verdict.word))
+    say(f"checked {f'on {fold(place.names)}' if place else 'here'}: {verdict.word}")
     code = refusal(report, verdict)
     cancelled = next((each.reason for each in report.places if each.presence is Presence.CANCELLED), "")
     if report.interrupted or cancelled:
-        reason = cancelled or "asked to end while it was checked"
-        run.enter(State.STOPPED, exit_code=code, reason=reason, ended=now())
+        state, reason = State.STOPPED, cancelled or "asked to end while it was checked"
     elif code:
-        _refuse(run, report, verdict.reason, start_again)
+        state, reason = State.REFUSED, verdict.reason
+        try:
+            if start_again is not None and start_again(report, reason):
+                return code
+        except UserError as problem:
+            reason = f"{reason}; not requeued: {problem.message}"
+    else:
+        return code
+    say(f"{state}: {reason}")
+    run.enter(state, exit_code=code, reason=reason, ended=now())
     return code
-
-
-def _refuse(run: Run, report: Report, reason: str, start_again: Callable[[Report, str], bool] | None) -> None:
-    try:
-        if start_again is not None and start_again(report, reason):
-            return
-    except UserError as problem:
-        reason = f"{reason}; not requeued: {problem.message}"
-    run.enter(State.REFUSED, exit_code=REFUSED, reason=reason, ended=now())
 
 
 def refusal(report: Report, verdict: Verdict) -> int:

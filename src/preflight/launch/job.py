@@ -14,7 +14,6 @@ from typing import Any
 from preflight.errors import UserError
 from preflight.launch import ways
 from preflight.launch.supervision import Ending, Log, supervise
-from preflight.nodesets import fold
 from preflight.records.folder import Records, Run
 from preflight.records.life import Life, host
 from preflight.records.record import now
@@ -87,13 +86,13 @@ def _admit(run: Run, way: ways.Way, log: Log) -> int:
     place = way.workers()
     try:
         strict = way.record.strict
-        code = checks.admit(run, way.config, way.there, strict=strict, place=place, start_again=way.start_again)
+        code = checks.admit(
+            run, way.config, way.there, strict=strict, place=place, start_again=way.start_again, say=log.say
+        )
     finally:
         if place is not None:
             place.close()
-    record = run.read()
-    log.say(f"checked {f'on {fold(place.names)}' if place else 'here'}: {record.verdict}")
-    if code:
+    if (record := run.read()).state is State.REQUEUED:
         log.say(f"{record.state}: {record.reason}")
     return code
 
