@@ -129,7 +129,7 @@ def told(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
     "words",
     [
         pytest.param((), id="alone"),
-        # Once in a great while this takes more than a minute, and it is not known why.
+        # Three interpreters with all plugins: on a busy machine this takes a minute.
         pytest.param(("-n", "2"), id="xdist", marks=pytest.mark.slow),
     ],
 )
