@@ -52,8 +52,8 @@ def check_numbers_are_numbers(config: Config, root: Path) -> Iterator[Finding]:
     found = [(key, node) for key, node in found if "!!" not in _written(node, config.text)]
     readers = Readers.in_folder(root) if found else Readers(())
     for key, node in found:
-        name = re.sub(r"(\[\d+\])+$", "", key).rpartition(".")[2]
-        if readers.converts(name) or NAMES.search(name):
+        above, _, name = re.sub(r"(\[\d+\])+$", "", key).rpartition(".")
+        if readers.converts(name, above.rpartition(".")[2]) or NAMES.search(name):
             continue
         meant = _with_dot(node.value)
         yield (error if readers.plain else info)(

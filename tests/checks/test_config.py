@@ -64,6 +64,21 @@ def test_what_the_code_turns_into_a_number(checks: ModuleType, tmp_path: Path, l
     assert said(checks, tmp_path, "lr: 1e-6", READS_PLAINLY + line) == []
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "optim = {k: float(v) for k, v in settings['optim'].items()}",
+        "for k, v in settings.items():\n    if k:\n        settings[k] = float(v)\n",
+    ],
+)
+def test_what_the_code_turns_into_numbers_with_all_of_its_section(
+    checks: ModuleType, tmp_path: Path, line: str
+) -> None:
+    assert said(checks, tmp_path, "optim: {lr: 1e-6}", READS_PLAINLY + line) == []
+    other = line.replace("settings", "losses").replace("optim", "found")
+    assert len(said(checks, tmp_path, "optim: {lr: 1e-6}", READS_PLAINLY + other)) == 1
+
+
 @pytest.mark.parametrize("code", ["print(1)", "from omegaconf import OmegaConf\nimport yaml\nyaml.safe_load('')"])
 def test_where_another_reader_is_at_work_it_only_tells(checks: ModuleType, tmp_path: Path, code: str) -> None:
     [finding] = said(checks, tmp_path, "lr: 1e-6", code)

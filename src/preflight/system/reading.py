@@ -20,7 +20,7 @@ MAPS_LABELS = frozenset({
     "searchsorted", "digitize", "ignore_index", "clip",
 })
 NAMES_DELIMITER = frozenset({"sep", "delimiter", "Sniffer", "delim_whitespace", "dialect", "separator"})
-NAMES_ENCODING = frozenset({"encoding", "encoding_errors", "errors"})
+FORGIVES_BYTES = frozenset({"encoding_errors", "errors", "surrogateescape", "chardet", "charset_normalizer"})
 MENDS_IMAGES = frozenset({"LOAD_TRUNCATED_IMAGES"})
 LIFTS_LIMITS = frozenset({"MAX_IMAGE_PIXELS"})
 TRUSTS_CHECKPOINTS = frozenset({"add_safe_globals", "safe_globals"})
@@ -49,6 +49,31 @@ def shifts_labels(sources: Iterable[Source], column: str) -> bool:
                 words = {word for each in ast.walk(changed) for word in (*_names_of(each), *_text_of(each))}
                 if words & (_LABELS | {column}):
                     return True
+    return False
+
+
+def copes_with_bytes(sources: Iterable[Source]) -> bool:
+    """Tell whether the program reads text in another encoding than UTF-8, or goes on where bytes are of none."""
+    sources = list(sources)
+    return bool(FORGIVES_BYTES & names_in(sources)) or any(
+        not _is_utf8(encoding) for node in _nodes(sources) for encoding in _encodings_of(node)
+    )
+
+
+def _encodings_of(node: ast.AST) -> Iterator[ast.expr]:
+    """Yield what an encoding is given as: by its keyword, or to `decode`."""
+    match node:
+        case ast.keyword(arg="encoding", value=value) | ast.Call(func=ast.Attribute(attr="decode"), args=[value, *_]):
+            yield value
+
+
+def _is_utf8(node: ast.expr) -> bool:
+    """Tell whether it is UTF-8 by its own name, or what the place has."""
+    match node:
+        case ast.Constant(value=None):
+            return True
+        case ast.Constant(value=str(name)):
+            return name.lower().replace("_", "-") in ("utf8", "utf-8", "utf-8-sig")
     return False
 
 
