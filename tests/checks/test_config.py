@@ -196,6 +196,7 @@ def test_what_names_no_variable(
 @pytest.mark.parametrize(
     ("text", "key", "mended"),
     [
+        ("locales: [english, no]", "locales[1]", "locales: [english, 'no']"),
         ("countries: [gb, no, se]", "countries[1]", "countries: [gb, 'no', se]"),
         ("data: {language: no}", "data.language", "data: {language: 'no'}"),
         ("augment:\n  on: flip", "augment.on", "augment:\n  'on': flip"),
@@ -206,6 +207,15 @@ def test_a_word_that_is_read_as_a_boolean(checks: ModuleType, tmp_path: Path, te
     assert (finding.id, finding.severity) == ("config.boolean-word", Severity.WARNING)
     assert finding.message.startswith(f"{key}: o" if key.endswith("on") else f"{key}: no")
     assert about(checks, "check_words_are_words", tmp_path, mended, "") == []
+
+
+def test_no_among_codes_that_the_program_asks_for_is_an_error(checks: ModuleType, tmp_path: Path) -> None:
+    code = "for each in settings['languages']: open(each)"
+    [finding] = about(checks, "check_words_are_words", tmp_path, "languages: [da, no, sv]", code)
+    assert finding.severity is Severity.ERROR
+    assert about(checks, "check_words_are_words", tmp_path, "languages: [da, 'no', sv]", code) == []
+    [finding] = about(checks, "check_words_are_words", tmp_path, "x: {languages: [danish, no]}", code)
+    assert finding.severity is Severity.WARNING
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,9 @@ def test_another_encoding_than_the_one_that_the_program_names(judge: Any) -> Non
     assert only(judge(".", files=Files(glob="*.jsonl"))).severity is Severity.ERROR
     Path("train.py").write_text("import json\nfor line in open('a.jsonl', errors='ignore'):\n    json.loads(line)\n")
     assert not judge(".", files=Files(glob="*.jsonl"))
-    Path("train.py").write_text("import json\nfor line in open('a.jsonl', 'rb'):\n    json.loads(line.decode('cp1252'))\n")
+    Path("train.py").write_text(
+        "import json\nfor line in open('a.jsonl', 'rb'):\n    json.loads(line.decode('cp1252'))\n"
+    )
     assert not judge(".", files=Files(glob="*.jsonl"))
 
 

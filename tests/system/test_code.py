@@ -145,7 +145,9 @@ def test_a_src_folder_and_a_folder_without_init_are_the_project(project):
 
 
 def test_a_folder_that_holds_packages_alone_is_the_project_where_the_whole_name_leads_to_a_file(project):
-    root = project(train="from lab.vision.models import Net\n", src__slash__lab__slash__vision__slash__models="import a")
+    root = project(
+        train="from lab.vision.models import Net\n", src__slash__lab__slash__vision__slash__models="import a"
+    )
     assert list(imports(root)) == ["a"]
 
 

@@ -72,6 +72,22 @@ class Readers:
         ]
         return any(re.search(pattern, text) for pattern in patterns for text in self.texts)
 
+    def has_text(self, text: str) -> bool:
+        """Say whether a text stands in quotes somewhere, in large or small letters."""
+        quoted = re.compile(rf"([\"']){re.escape(text)}\1", re.IGNORECASE)
+        return any(map(quoted.search, self.texts))
+
+    def takes_none(self, key: str) -> bool:
+        """Say whether some line compares the value of `key` with None, or declares that it may be None."""
+        name = rf"(?<![\w-]){re.escape(key)}(?!\w)"
+        patterns = (
+            rf"{name}[\"']?[\])]?\s+is\s+(?:not\s+)?None",
+            rf"{name}\s*:\s*(?:\w+\.)?Optional\[",
+            rf"{name}\s*:\s*[^\n=,]*\|\s*None",
+            rf"{name}\s*(?::[^\n=,]*)?=\s*None",
+        )
+        return any(re.search(pattern, text) for pattern in patterns for text in self.texts)
+
 
 def is_used(module: str, imported: Collection[str], root: Path) -> bool:
     """Say whether a program uses a module: unless its imports are known, and neither they nor its code speak of it."""
