@@ -50,7 +50,8 @@ def measure(path: str) -> Measures:
 def read_zip(path: str, seconds: float | None = None) -> None:
     """Compare the content of every member with its checksum; raises Unreadable at the first that differs.
 
-    After so many seconds the rest is left. An encrypted member is passed over, and so is an archive that would grow beyond all measure.
+    After so many seconds the rest is left. An encrypted member is passed over, and so is an archive that would grow
+    beyond all measure.
     """
     import zipfile
     import zlib
