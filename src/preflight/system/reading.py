@@ -30,7 +30,7 @@ _LABELS = {"y", "ys", "label", "labels", "target", "targets", "lab", "cls", "cla
 
 def names_in(sources: Iterable[Source]) -> frozenset[str]:
     """Return every name, attribute and keyword in the files."""
-    return frozenset(name for node in _nodes(sources) for name in _names_of(node))
+    return frozenset(name for node in _nodes(sources) for name in names_of(node))
 
 
 def says(sources: Iterable[Source], text: str) -> bool:
@@ -46,7 +46,7 @@ def shifts_labels(sources: Iterable[Source], column: str) -> bool:
                 ast.BinOp(left=changed, op=ast.Sub() | ast.Mod())
                 | ast.AugAssign(target=changed, op=ast.Sub() | ast.Mod())
             ):
-                words = {word for each in ast.walk(changed) for word in (*_names_of(each), *_text_of(each))}
+                words = {word for each in ast.walk(changed) for word in (*names_of(each), *_text_of(each))}
                 if words & (_LABELS | {column}):
                     return True
     return False
@@ -105,7 +105,8 @@ def _nodes(sources: Iterable[Source]) -> Iterator[ast.AST]:
         yield from ast.walk(source.tree)
 
 
-def _names_of(node: ast.AST) -> Iterator[str]:
+def names_of(node: ast.AST) -> Iterator[str]:
+    """Yield the names, attributes and keywords of one node."""
     match node:
         case ast.Name(id=name) | ast.Attribute(attr=name) | ast.alias(name=name):
             yield name
