@@ -61,7 +61,8 @@ def check_values_are_yaml(config: Config, root: Path) -> Iterator[Finding]:
                 yield _python(say, key, node, "null", config)
         elif not any(map(project.mentions, READS_TUPLES)):
             meant = f"[{node.value.strip('( ,)')}]"
-            yield _python(error, key, node, meant, config)
+            is_used = project.mentions(name) or project.spreads(key[-2] if key[1:] else "")
+            yield _python(error if is_used else warning, key, node, meant, config)
 
 
 @check(at="launch")

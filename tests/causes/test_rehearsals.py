@@ -209,6 +209,32 @@ open("settings.txt").close()
         r"settings\.txt is looked for in runs/b.*os\.chdir",
         "open",
     ),
+    "name_of_all_settings": Case(
+        DIGITS
+        + """
+from pathlib import Path
+name = "-".join(f"setting{number}={number}" for number in range(40))
+Path("sweeps", name).mkdir(parents=True, exist_ok=True)
+""",
+        "range(40)",
+        "range(4)",
+        "name-too-long",
+        r"longer than file systems take: sweeps/setting0=0-.*255 bytes",
+        "mkdir",
+    ),
+    "parent_that_is_a_file": Case(
+        DIGITS
+        + """
+from pathlib import Path
+Path("notes").write_text("")
+Path("notes/one/two").mkdir(parents=True, exist_ok=True)
+""",
+        "notes/one/two",
+        "noted/one/two",
+        "raises",
+        r"NotADirectoryError",
+        "mkdir",
+    ),
     "record_that_is_cut_off": Case(
         DIGITS
         + """

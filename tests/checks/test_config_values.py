@@ -69,6 +69,8 @@ def test_a_tuple_of_python(checks: ModuleType, tmp_path: Path) -> None:
     assert (finding.id, finding.severity) == ("config.python-value", Severity.ERROR)
     assert finding.fix == "Write [0.9, 0.95]"
     assert about(checks, "values_are_yaml", tmp_path, "optim:\n  betas: [0.9, 0.95]\n", code) == []
+    [finding] = about(checks, "values_are_yaml", tmp_path, "unused: {grid: (3, 3)}", code)
+    assert finding.severity is Severity.WARNING
     lenient = code + "from omegaconf import OmegaConf\n"
     assert about(checks, "values_are_yaml", tmp_path, "optim: {betas: (0.9, 0.95)}", lenient) == []
 
@@ -101,6 +103,12 @@ def test_a_method_of_text_on_something_else(checks: ModuleType, tmp_path: Path, 
         "def seconds(text):\n    text.split(':')\n\n\nseconds('1:2')\nif x:\n    seconds(cfg['budget'])\n",
         "value = cfg['budget']\nvalue = lookup(value)\nvalue.split(':')\n",
         "time.sleep(cfg['budget'])",
+        "cfg['budget'] = str(cfg['budget'])\ncfg['budget'].split(':')\n",
+        "for key in cfg:\n    cfg[key] = str(cfg[key])\ncfg['budget'].split(':')\n",
+        "cfg.update(vars(args))\ncfg['budget'].split(':')\n",
+        "cfg = {**cfg, **vars(args)}\ncfg['budget'].split(':')\n",
+        "both = {**cfg, **vars(args)}\nboth['budget'].split(':')\n",
+        "both = dict(cfg, **vars(args))\nboth['budget'].split(':')\n",
     ],
 )
 def test_what_the_program_makes_text_of_or_asks_about(checks: ModuleType, tmp_path: Path, code: str) -> None:

@@ -48,7 +48,9 @@ def why(done: Rehearsed) -> Finding | None:
 
 def _explanations(failure: Failure) -> Iterator[Said]:
     """Yield what explains a failure, its own text before those of what it came from."""
-    links = [failure.raised, *failure.raised["chain"]]
+    # What the system refuses by itself says why; `mkdir(parents=True)` raises it while it handles a missing parent.
+    is_refused = failure.text.startswith("[Errno ")
+    links = [failure.raised, *(() if is_refused else failure.raised["chain"])]
     for link in links:
         one = failure if link is failure.raised else Failure(raised={**failure.raised, **link}, done=failure.done)
         for explain in (_unpicklable, explain_batch, _missing, _by_zero, _cut_off):

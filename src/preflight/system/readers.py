@@ -72,6 +72,11 @@ class Readers:
         ]
         return any(re.search(pattern, text) for pattern in patterns for text in self.texts)
 
+    def spreads(self, section: str) -> bool:
+        """Say whether some line gives all values of a section to a call: `make(**config["section"])`."""
+        spread = re.compile(rf"\*\*[^\n]*\b(?:{re.escape(section) or _CONFIGS})\b")
+        return any(map(spread.search, self.texts))
+
     def has_text(self, text: str) -> bool:
         """Say whether a text stands in quotes somewhere, in large or small letters."""
         quoted = re.compile(rf"([\"']){re.escape(text)}\1", re.IGNORECASE)

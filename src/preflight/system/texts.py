@@ -10,7 +10,7 @@ from pathlib import Path
 from preflight.system.amounts import Amounts
 from preflight.system.code import Source
 from preflight.system.events import Event
-from preflight.system.keys import ConfigFlow, reads_one
+from preflight.system.keys import WHOLE, ConfigFlow, Key, reads_one
 from preflight.system.strings import Origin, Part
 from preflight.system.uses import Act, read_uses
 
@@ -20,6 +20,7 @@ METHODS = frozenset({
     "rsplit", "rstrip", "split", "splitlines", "startswith", "strip", "upper", "zfill",
 })  # fmt: skip
 _CONVERTERS = frozenset({"str", "repr", "format"})
+_MIXERS = frozenset({"dict", "Namespace", "SimpleNamespace", "EasyDict", "edict", "Munch", "Box", "DotMap"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,16 @@ class Taken:
 def taken_by_method(sources: Sequence[Source], file: str) -> Iterator[Taken]:
     """Yield where a method of text is surely called on a value of the config `file`, as it was read."""
     flow = _AsRead(sources)
-    if not reads_one(flow, Path(file).name) or any(_asks_for_text(event.node) for event in flow.events):
+    knows = any(_asks_for_text(event.node) or _changes_config(flow, event) for event in flow.events)
+    if knows or not reads_one(flow, Path(file).name):
         return
+    changed = {key for event in flow.events for key in _changed(flow, event)}
     for event in flow.events:
         match event.node:
             case ast.Call(func=ast.Attribute(value=base, attr=name)) if name in METHODS and flow.is_certain(event):
                 found = flow.origins(base, event)
-                if len(found) == 1 and (key := next(iter(found)).key) and _is_bound_once(base, event):
+                key = next(iter(found)).key if len(found) == 1 else ()
+                if key and not any(key[: len(each)] == each for each in changed):
                     yield Taken((key,), event.source.path, event.node.lineno)
 
 
@@ -59,10 +63,14 @@ class _AsRead(ConfigFlow):
     """Follows values that nothing has made text of."""
 
     def returned(self, node: ast.Call, event: Event) -> set[Origin]:
-        return set() if self.name(node, event) in _CONVERTERS else super().returned(node, event)
+        """Let nothing come out of what makes text, or out of `dict(config, **more)`."""
+        is_mixed = self.name(node, event) in _MIXERS and len(node.args) + len(node.keywords) > 1
+        is_text = self.name(node, event) in _CONVERTERS
+        return set() if is_text or is_mixed else super().returned(node, event)
 
     def origins(self, node: ast.AST | None, event: Event) -> set[Origin]:
-        return set() if isinstance(node, ast.JoinedStr | ast.BinOp) else super().origins(node, event)
+        """Let nothing come out of `f"{value}"`, `{**config, **more}` and `config | more`."""
+        return set() if isinstance(node, ast.JoinedStr | ast.BinOp | ast.Dict) else super().origins(node, event)
 
 
 def _asks_for_text(node: ast.AST) -> bool:
@@ -73,15 +81,27 @@ def _asks_for_text(node: ast.AST) -> bool:
     return False
 
 
-def _is_bound_once(base: ast.expr, event: Event) -> bool:
-    """Say whether nothing else than its first value can be behind a name."""
-    if not isinstance(base, ast.Name):
-        return True
-    scope = event.scopes[0]
-    around = scope if isinstance(scope, ast.AST) else event.source.tree
-    bound = sum(
-        isinstance(each, ast.Name) and each.id == base.id and isinstance(each.ctx, ast.Store)
-        for each in ast.walk(around)
-    )
-    is_argument = isinstance(scope, ast.FunctionDef) and base.id in {each.arg for each in scope.args.args}
-    return bound + is_argument == 1
+def _changes_config(flow: ConfigFlow, event: Event) -> bool:
+    """Say whether a node may put another value into the config: `config[key] = value`, `config.update(more)`."""
+    match event.node:
+        case ast.Subscript(value=base, ctx=ast.Store()) | ast.Attribute(value=base, ctx=ast.Store()):
+            return bool(flow.origins(base, event))
+        case ast.Call(func=ast.Attribute(value=base, attr="update" | "setdefault")):
+            return bool(flow.origins(base, event))
+        case ast.Call(func=ast.Name(id="setattr"), args=[base, *_]):
+            return bool(flow.origins(base, event))
+    return False
+
+
+def _changed(flow: ConfigFlow, event: Event) -> Iterator[Key]:
+    """Yield the parts of the config that a name stands for which is also given something unknown."""
+    match event.node:
+        case ast.Assign(targets=targets, value=value) if not flow.origins(value, event):
+            names = [each.id for each in targets if isinstance(each, ast.Name)]
+        case ast.AugAssign(target=ast.Name(id=name)):
+            names = [name]
+        case _:
+            return
+    for name in names:
+        # The whole config, whose key is empty, is around every key.
+        yield from (each.key for each in flow.look_up(name, event.scopes) if each.key or each == WHOLE)
