@@ -69,10 +69,10 @@ def test_a_tuple_of_python(checks: ModuleType, tmp_path: Path) -> None:
     assert (finding.id, finding.severity) == ("config.python-value", Severity.ERROR)
     assert finding.fix == "Write [0.9, 0.95]"
     assert about(checks, "values_are_yaml", tmp_path, "optim:\n  betas: [0.9, 0.95]\n", code) == []
-    [finding] = about(checks, "values_are_yaml", tmp_path, "unused: {grid: (3, 3)}", code)
+    [finding] = about(checks, "values_are_yaml", tmp_path, "unused:\n  grid: (3, 3)\n", code)
     assert finding.severity is Severity.WARNING
     lenient = code + "from omegaconf import OmegaConf\n"
-    assert about(checks, "values_are_yaml", tmp_path, "optim: {betas: (0.9, 0.95)}", lenient) == []
+    assert about(checks, "values_are_yaml", tmp_path, "optim:\n  betas: (0.9, 0.95)\n", lenient) == []
 
 
 SPLITS = (
