@@ -85,8 +85,9 @@ def check_text_is_text(config: Config, root: Path) -> Iterator[Finding]:
         if isinstance(key, tuple) and key in values and key not in told:
             told.add(key)
             yield _no_text(key, values[key], f"{_place(taken, root)} takes it for text", config)
-    for taken in taken_in_paths(sources, config.source):
-        odd = [part for part in taken.parts if isinstance(part, tuple) and part in values and part not in told]
+    changed = {key for key, node in values.items() if str(_value(config.experiment, key)) != node.value}
+    for taken in taken_in_paths(sources, config.source) if changed - told else ():
+        odd = [part for part in taken.parts if isinstance(part, tuple) and part in changed - told]
         if len(odd) == 1 and (paths := _paths(taken, values, config.experiment)):
             read, written = (Path(root, os.path.expanduser(path)) for path in paths)
             if not read.exists() and written.exists():

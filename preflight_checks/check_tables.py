@@ -95,7 +95,9 @@ class _Reading:
         copes = not entry.encoding and reading.copes_with_bytes(self.sources)
         self.errors = "replace" if copes else "strict"
         # What the user himself calls data is read, and by a program that knows no other encoding.
-        self.is_meant = bool(self.sources) and not config.drafted and bool(entry.files and entry.files.glob)
+        takes_bytes = "read_bytes" in self.names or reading.says(self.sources, "rb")
+        is_named = not config.drafted and bool(entry.files and entry.files.glob)
+        self.is_meant = bool(self.sources) and is_named and not takes_bytes
         self.classes = _class_count(config.experiment)
         self.until = None if asked else time.monotonic() + PATIENCE
         self.columns: dict[str, Column] = {}

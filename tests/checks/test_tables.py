@@ -123,6 +123,8 @@ def test_another_encoding_than_the_one_that_the_program_names(judge: Any) -> Non
     Path("train.py").write_text("import json\nfor line in open('a.jsonl', encoding='utf-8'):\n    json.loads(line)\n")
     assert only(judge("a.jsonl")).severity is Severity.WARNING
     assert only(judge(".", files=Files(glob="*.jsonl"))).severity is Severity.ERROR
+    Path("train.py").write_text("import json\nfor line in open('a.jsonl', 'rb'):\n    json.loads(line)\n")
+    assert only(judge(".", files=Files(glob="*.jsonl"))).severity is Severity.WARNING
     Path("train.py").write_text("import json\nfor line in open('a.jsonl', errors='ignore'):\n    json.loads(line)\n")
     assert not judge(".", files=Files(glob="*.jsonl"))
     Path("train.py").write_text(

@@ -34,6 +34,10 @@ class Taken:
 
 def taken_by_method(sources: Sequence[Source], file: str) -> Iterator[Taken]:
     """Yield where a method of text is surely called on a value of the config `file`, as it was read."""
+    if not any(
+        isinstance(each, ast.Attribute) and each.attr in METHODS for source in sources for each in ast.walk(source.tree)
+    ):
+        return
     flow = _AsRead(sources)
     knows = any(_asks_for_text(event.node) or _changes_config(flow, event) for event in flow.events)
     if knows or not reads_one(flow, Path(file).name):
