@@ -47,13 +47,13 @@ def check_values_are_yaml(config: Config, root: Path) -> Iterator[Finding]:
         return
     found = [
         (key, node)
-        for key, node in _scalars(yaml.compose(config.text, Loader=yaml.SafeLoader), (), set())
+        for key, node in _scalars(_composed(config.text), (), set())
         if node.tag.endswith(":str") and (node.value == "None" or TUPLE.fullmatch(node.value))
     ]
     project = Readers.in_folder(root) if found else Readers(())
     for key, node in found:
-        name = next(each for each in reversed(key) if not each.isdecimal())
-        if not project.plain or OF_PEOPLE.search(name):
+        name = next((each for each in reversed(key) if not each.isdecimal()), "")
+        if not project.plain or not name or OF_PEOPLE.search(name):
             continue
         if node.value == "None":
             if project.mentions(name) and not project.has_text("None"):
@@ -96,6 +96,15 @@ def check_text_is_text(config: Config, root: Path) -> Iterator[Finding]:
                 yield _no_text(odd[0], values[odd[0]], where, config)
 
 
+def _composed(text: str) -> yaml.Node | None:
+    """Return the nodes of the file; None where PyYAML refuses what preflight reads, as an anchor that is there twice."""
+    try:
+        node: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError:
+        return None
+    return node
+
+
 def _scalars(node: yaml.Node | None, above: Key, seen: set[int]) -> Iterator[tuple[Key, yaml.ScalarNode]]:
     """Yield the values of the experiment's part that stand there without quotes and tags."""
     if node is None or id(node) in seen:
@@ -115,7 +124,7 @@ def _scalars(node: yaml.Node | None, above: Key, seen: set[int]) -> Iterator[tup
 def _other_scalars(config: Config) -> Iterator[tuple[Key, yaml.ScalarNode]]:
     """Yield the values that are no text; one that counts as false may be asked for that first."""
     if config.text and config.experiment:
-        for key, node in _scalars(yaml.compose(config.text, Loader=yaml.SafeLoader), (), set()):
+        for key, node in _scalars(_composed(config.text), (), set()):
             if not node.tag.endswith((":str", ":null")) and _value(config.experiment, key):
                 yield key, node
 
