@@ -31,6 +31,7 @@ from preflight.system.spelling import is_misspelling
 NUMBER = re.compile(r"(?P<mantissa>[-+]?\d{1,6}(?:\.\d*)?|[-+]?\.\d+)[eE](?P<exponent>[-+]?\d{1,3})")
 BOOLEAN = re.compile(r"\b(?:no|off|on|yes)\b", re.IGNORECASE)
 OF_PLACES = re.compile(r"(?:countr(?:y|ies)|lang|langs|languages?|locales?)$", re.IGNORECASE)
+CODE = re.compile(r"[a-z]{2,3}(?:[-_][a-z]{2,4})?", re.IGNORECASE)
 OF_SHELL = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 OF_OMEGACONF = re.compile(r"\$\{oc\.env:([A-Za-z_]\w*)()\}")
 PATH = re.compile(r"(?![/~$])[\w. -]*(?:/[\w. -]+)+|[\w -]+\.\w{1,8}")
@@ -52,8 +53,8 @@ def check_numbers_are_numbers(config: Config, root: Path) -> Iterator[Finding]:
     found = [(key, node) for key, node in found if "!!" not in _written(node, config.text)]
     readers = Readers.in_folder(root) if found else Readers(())
     for key, node in found:
-        name = re.sub(r"(\[\d+\])+$", "", key).rpartition(".")[2]
-        if readers.converts(name) or NAMES.search(name):
+        above, _, name = re.sub(r"(\[\d+\])+$", "", key).rpartition(".")
+        if readers.converts(name, above.rpartition(".")[2]) or NAMES.search(name):
             continue
         meant = _with_dot(node.value)
         yield (error if readers.plain else info)(
@@ -130,10 +131,12 @@ def check_words_are_words(config: Config, root: Path) -> Iterator[Finding]:
 
         config.boolean-word    a word among words, the name of a language or country, or a key is read as a boolean
     """
-    if not config.text or not BOOLEAN.search(config.text) or not Readers.in_folder(root).plain:
+    project = Readers.in_folder(root) if BOOLEAN.search(config.text) else Readers(())
+    if not project.plain:
         return
     for key, node in _boolean_words(yaml.compose(config.text, Loader=yaml.SafeLoader), "", set()):
-        yield warning(
+        is_code = key.endswith("]") and _is_among_codes(config.experiment, key)
+        yield (error if is_code and project.mentions(key.rpartition("[")[0].rpartition(".")[2]) else warning)(
             f"{key}: {node.value} is read as a boolean by PyYAML, not as a word",
             id="config.boolean-word",
             found=str(node.value.lower() in ("yes", "on")),
@@ -202,6 +205,16 @@ def _boolean_words(node: yaml.Node | None, key: str, seen: set[int]) -> Iterator
             yield from ((child_key(key, node.value.index(each), index=True), each) for each in words)
         for index, each in enumerate(node.value):
             yield from _boolean_words(each, child_key(key, index, index=True), seen)
+
+
+def _is_among_codes(experiment: Mapping[str, Any], key: str) -> bool:
+    """Say whether an item of a list stands among codes of languages or countries, where false can be no other."""
+    path = key.rpartition("[")[0].split(".")
+    codes: Any = experiment
+    for step in path:
+        codes = codes.get(step) if isinstance(codes, Mapping) else None
+    others = [each for each in codes if isinstance(each, str)] if isinstance(codes, list) else []
+    return bool(OF_PLACES.search(path[-1])) and bool(others) and all(map(CODE.fullmatch, others))
 
 
 def _is_boolean_word(node: yaml.Node) -> bool:

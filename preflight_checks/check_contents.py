@@ -28,9 +28,10 @@ from preflight.system.watched import NoAnswer, at, watched
 
 # A file that Pillow loads all the same is no finding; so many are tried.
 MOST_TRIED = 200
-# Seconds for what has no end marker and must be decompressed, over all files of an entry.
+# Seconds for what is told by reading it to its end alone, over all files of an entry.
 PATIENCE = 3.0
 ARCHIVES = {".zip", ".npz"}
+READ_TO_THE_END = {".gz", ".tgz", *ARCHIVES}
 CHECKPOINTS = {".pt", ".pth", ".ckpt", ".bin"}
 # What is wrong with files: what is said of the first, why, and what to do. `{first}` is that file.
 FLAWS = {
@@ -83,7 +84,8 @@ def check_are_whole(entry: Data, root: Path, config: Config) -> Iterator[Finding
     """Every file is whole and of the format that its name says.
 
     Of every file the head, the tail and the sizes that stand in it are compared: nothing is decoded, unpacked or
-    executed. What has no end (gzip) is decompressed into nothing, for a few seconds in all.
+    executed. What has no end (gzip), or has checksums that its readers compare (zip, npz), is decompressed into
+    nothing, for a few seconds in all.
 
         contents.truncated       the end is missing: an end marker, or bytes that the header announces
         contents.damaged         parts of a file contradict each other
@@ -211,8 +213,8 @@ def _flaws_of(entry: Data, root: Path) -> tuple[list[str], list[tuple[str, Flaw]
         at(path)
         try:
             flaw = structure.flaw_of(path) or _flaw_of_archive(path)
-            if flaw is None and formats.suffix_of(path) in (".gz", ".tgz") and seconds > 0:
-                flaw, seconds = _flaw_of_compressed(path, seconds)
+            if flaw is None and formats.suffix_of(path) in READ_TO_THE_END and seconds > 0 and _has_content(path):
+                flaw, seconds = _flaw_within(path, seconds)
         except OSError:
             continue
         if flaw and flaw.kind == "truncated" and formats.is_image(path) and tried < MOST_TRIED:
@@ -236,16 +238,18 @@ def _flaw_of_archive(path: str) -> Flaw | None:
     return Flaw("leads-out", "zip archive", measures.outside[0]) if measures.outside else None
 
 
-def _flaw_of_compressed(path: str, seconds: float) -> tuple[Flaw | None, float]:
+def _flaw_within(path: str, seconds: float) -> tuple[Flaw | None, float]:
     import time
 
     began = time.monotonic()
+    is_zip = formats.suffix_of(path) in ARCHIVES
     try:
-        archives.read_compressed(path, seconds)
+        (archives.read_zip if is_zip else archives.read_compressed)(path, seconds)
         flaw = None
     except archives.Unreadable as problem:
         is_cut = "ended before" in str(problem)
-        flaw = Flaw("truncated" if is_cut else "damaged", "gzip file", str(problem)[:1].lower() + str(problem)[1:])
+        seen = str(problem)[:1].lower() + str(problem)[1:]
+        flaw = Flaw("truncated" if is_cut else "damaged", "zip archive" if is_zip else "gzip file", seen)
     return flaw, seconds - (time.monotonic() - began)
 
 

@@ -68,6 +68,8 @@ def check_program_comes_to_its_end(config: Config, rehearsed: Rehearsed) -> Iter
         rehearsal.closed-file         a file or logger that is used after it was closed
         rehearsal.no-folder           a folder to save into that is not there
         rehearsal.missing-file        a file to read that is not there
+        rehearsal.name-too-long       a name of a file or folder that is too long for the file system
+        rehearsal.moved               a relative path that is looked for after the program has changed its folder
         rehearsal.no-permission       a file that may not be written or read
         rehearsal.missing-module      a module to import that is not installed
         rehearsal.usage               options that the program does not accept

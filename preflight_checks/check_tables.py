@@ -91,9 +91,13 @@ class _Reading:
         scripts = programs.scripts_of(commands, [each.name for each in config.imports], root)
         self.sources = programs.read_scripts(scripts, root).sources
         self.names = reading.names_in(self.sources)
-        # A program that names an encoding knows what it does.
-        names_encoding = not entry.encoding and bool(reading.NAMES_ENCODING & self.names)
-        self.errors = "replace" if names_encoding else "strict"
+        # A program that names another encoding knows what it does.
+        copes = not entry.encoding and reading.copes_with_bytes(self.sources)
+        self.errors = "replace" if copes else "strict"
+        # What the user himself calls data is read, and by a program that knows no other encoding.
+        takes_bytes = "read_bytes" in self.names or reading.says(self.sources, "rb")
+        is_named = not config.drafted and bool(entry.files and entry.files.glob)
+        self.is_meant = bool(self.sources) and is_named and not takes_bytes
         self.classes = _class_count(config.experiment)
         self.until = None if asked else time.monotonic() + PATIENCE
         self.columns: dict[str, Column] = {}
@@ -293,7 +297,7 @@ class _Reading:
         if not self.asked and problem.kind != "encoding":
             return
         fix = ENCODINGS if problem.kind == "encoding" else "Correct the row, or fetch the table again"
-        say = error if self.asked else warning
+        say = error if self.asked or self.is_meant else warning
         name = problem.kind if problem.kind == "encoding" else "bad-row"
         where = f": {problem.cause}" if problem.kind == "encoding" else ""
         yield self._say(name, f"{shown(path)} {problem}{where}", say=say, cause=problem.cause, fix=fix)

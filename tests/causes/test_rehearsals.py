@@ -194,6 +194,66 @@ for epoch in range(2):
         r"the folder runs/one is not there, and the program saves into it",
         "torch.save",
     ),
+    "relative_path_after_a_change_of_folder": Case(
+        DIGITS
+        + """
+import os
+os.makedirs("runs/b", exist_ok=True)
+open("settings.txt", "w").close()
+os.chdir("runs/b")
+open("settings.txt").close()
+""",
+        'os.chdir("runs/b")',
+        "",
+        "moved",
+        r"settings\.txt is looked for in runs/b.*os\.chdir",
+        "open",
+    ),
+    "name_of_all_settings": Case(
+        DIGITS
+        + """
+from pathlib import Path
+name = "-".join(f"setting{number}={number}" for number in range(40))
+Path("sweeps", name).mkdir(parents=True, exist_ok=True)
+""",
+        "range(40)",
+        "range(4)",
+        "name-too-long",
+        r"longer than file systems take: sweeps/setting0=0-.*255 bytes",
+        "mkdir",
+    ),
+    "parent_that_is_a_file": Case(
+        DIGITS
+        + """
+from pathlib import Path
+Path("notes").write_text("")
+Path("notes/one/two").mkdir(parents=True, exist_ok=True)
+""",
+        "notes/one/two",
+        "noted/one/two",
+        "raises",
+        r"NotADirectoryError",
+        "mkdir",
+    ),
+    "record_that_is_cut_off": Case(
+        DIGITS
+        + """
+import json
+from pathlib import Path
+def read(folder):
+    for path in sorted(Path(folder).iterdir()):
+        json.loads(path.read_text())
+Path("records").mkdir(exist_ok=True)
+Path("records/1.txt").write_text("{}")
+Path("records/2.txt").write_text('{"a": ')
+read("records")
+""",
+        "'{\"a\": '",
+        "'{\"a\": 1}'",
+        "raises",
+        r"JSONDecodeError.* raises it in read, where path is \S*records/2\.txt",
+        "json.loads",
+    ),
     "evaluation_crashes": Case(
         DIGITS
         + """

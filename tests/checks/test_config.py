@@ -64,6 +64,21 @@ def test_what_the_code_turns_into_a_number(checks: ModuleType, tmp_path: Path, l
     assert said(checks, tmp_path, "lr: 1e-6", READS_PLAINLY + line) == []
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "optim = {k: float(v) for k, v in settings['optim'].items()}",
+        "for k, v in settings.items():\n    if k:\n        settings[k] = float(v)\n",
+    ],
+)
+def test_what_the_code_turns_into_numbers_with_all_of_its_section(
+    checks: ModuleType, tmp_path: Path, line: str
+) -> None:
+    assert said(checks, tmp_path, "optim: {lr: 1e-6}", READS_PLAINLY + line) == []
+    other = line.replace("settings", "losses").replace("optim", "found")
+    assert len(said(checks, tmp_path, "optim: {lr: 1e-6}", READS_PLAINLY + other)) == 1
+
+
 @pytest.mark.parametrize("code", ["print(1)", "from omegaconf import OmegaConf\nimport yaml\nyaml.safe_load('')"])
 def test_where_another_reader_is_at_work_it_only_tells(checks: ModuleType, tmp_path: Path, code: str) -> None:
     [finding] = said(checks, tmp_path, "lr: 1e-6", code)
@@ -181,6 +196,7 @@ def test_what_names_no_variable(
 @pytest.mark.parametrize(
     ("text", "key", "mended"),
     [
+        ("locales: [english, no]", "locales[1]", "locales: [english, 'no']"),
         ("countries: [gb, no, se]", "countries[1]", "countries: [gb, 'no', se]"),
         ("data: {language: no}", "data.language", "data: {language: 'no'}"),
         ("augment:\n  on: flip", "augment.on", "augment:\n  'on': flip"),
@@ -191,6 +207,15 @@ def test_a_word_that_is_read_as_a_boolean(checks: ModuleType, tmp_path: Path, te
     assert (finding.id, finding.severity) == ("config.boolean-word", Severity.WARNING)
     assert finding.message.startswith(f"{key}: o" if key.endswith("on") else f"{key}: no")
     assert about(checks, "check_words_are_words", tmp_path, mended, "") == []
+
+
+def test_no_among_codes_that_the_program_asks_for_is_an_error(checks: ModuleType, tmp_path: Path) -> None:
+    code = "for each in settings['languages']: open(each)"
+    [finding] = about(checks, "check_words_are_words", tmp_path, "languages: [da, no, sv]", code)
+    assert finding.severity is Severity.ERROR
+    assert about(checks, "check_words_are_words", tmp_path, "languages: [da, 'no', sv]", code) == []
+    [finding] = about(checks, "check_words_are_words", tmp_path, "x: {languages: [danish, no]}", code)
+    assert finding.severity is Severity.WARNING
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,19 @@ def test_gzip_has_no_end_and_is_read_to_it(cut: int, judge: Any) -> None:
     assert not judge()
 
 
+@pytest.mark.parametrize("name", ["a_npz", "a_zip"])
+def test_a_member_that_its_checksum_does_not_fit(name: str, judge: Any) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, x=NOISE, t=NOISE)
+    whole = buffer.getvalue()
+    write(**{name: whole[:3000] + bytes(64) + whole[3064:]})
+    finding = only(judge())
+    assert (finding.id, finding.severity) == ("contents.damaged", Severity.ERROR)
+    assert "its member x.npy: Bad CRC-32" in finding.message
+    write(**{name: whole})
+    assert not judge()
+
+
 def zip_of(*names: str, content: bytes = b"content") -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -118,6 +118,21 @@ def test_another_encoding(judge: Any) -> None:
     assert not judge(columns=("id",))
 
 
+def test_another_encoding_than_the_one_that_the_program_names(judge: Any) -> None:
+    write('{"text": "André"}\n'.encode("latin-1"), "a.jsonl")
+    Path("train.py").write_text("import json\nfor line in open('a.jsonl', encoding='utf-8'):\n    json.loads(line)\n")
+    assert only(judge("a.jsonl")).severity is Severity.WARNING
+    assert only(judge(".", files=Files(glob="*.jsonl"))).severity is Severity.ERROR
+    Path("train.py").write_text("import json\nfor line in open('a.jsonl', 'rb'):\n    json.loads(line)\n")
+    assert only(judge(".", files=Files(glob="*.jsonl"))).severity is Severity.WARNING
+    Path("train.py").write_text("import json\nfor line in open('a.jsonl', errors='ignore'):\n    json.loads(line)\n")
+    assert not judge(".", files=Files(glob="*.jsonl"))
+    Path("train.py").write_text(
+        "import json\nfor line in open('a.jsonl', 'rb'):\n    json.loads(line.decode('cp1252'))\n"
+    )
+    assert not judge(".", files=Files(glob="*.jsonl"))
+
+
 def test_rows_of_another_length(judge: Any) -> None:
     write("id,name\n1,a\n2,b,c\n3,d\n")
     finding = only(judge(columns=("id",)))

@@ -1,4 +1,6 @@
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -52,6 +54,22 @@ def test_classes_are_wanted_of_labels_only_and_where_they_are_known(table):
 def test_where_the_code_names_no_column_all_of_them_count(table):
     assert table("a,b\n1,2\n3,4\n", Columns()) == {"missing": False}
     assert table("a,b\n1,x\n3,y\n", Columns()) == {"values": {"a": {"missing": False}}}
+
+
+def test_where_the_code_takes_the_rest_as_numbers_all_columns_of_numbers_count(table):
+    dropped = Columns(frozenset({"id"}), rest=True)
+    assert table("id,a,note\n1,2,x\n2,3,y\n", dropped) == {
+        "columns": ["id"],
+        "values": {"id": {"missing": False}, "a": {"missing": False}},
+    }
+
+
+def test_of_parquet_the_columns_that_the_code_names_are_wanted(tmp_path):
+    for name in ("1", "2"):
+        pq.write_table(pa.table({"width": [1.0], "label": [2], name: [0]}), tmp_path / f"{name}.parquet")
+    assert looked_into(str(tmp_path), "*.parquet", NAMED) == {"open": "all", "columns": ["width", "label"]}
+    pq.write_table(pa.table({"label": [2]}), tmp_path / "2.parquet")
+    assert looked_into(str(tmp_path), "*.parquet", NAMED) == {"open": "all", "columns": ["label"]}
 
 
 @pytest.mark.parametrize(

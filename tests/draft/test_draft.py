@@ -15,6 +15,24 @@ from preflight.envlock import environment
 from preflight.errors import UserError
 from preflight.system import watched
 
+LAZY_WANDB = """
+class Wandb:
+    def __init__(self, project):
+        import wandb
+        wandb.init(project=project)
+
+
+def make_logger(use_wandb=False, project="demo"):
+    return Wandb(project) if use_wandb else None
+
+
+def main(cfg):
+    make_logger(**cfg["log"])
+
+
+main(cfg)
+"""
+
 
 def told(root):
     watched.PATIENCE = 1
@@ -105,6 +123,14 @@ class TestDraft:
         config = "dist: {master_port: 29500}\nddp_port: '29501'\nport: 80\ndb_port: 5432\nmaster_addr: x\n"
         assert drafted("", config)["system"] == {"ports": ["${dist.master_port}", "${ddp_port}"]}
 
+    def test_a_package_below_src_goes_with_a_script_that_is_named_from_here(self, drafted, tmp_path):
+        for name, text in {"mine/__init__": "", "mine/net": "import yaml", "lab/net/big": "import numpy"}.items():
+            file = tmp_path / "src" / f"{name}.py"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        code = "import sys\nsys.path.insert(0, 'src')\nimport mine.net\nfrom lab.net.big import x\n"
+        assert drafted(code)["imports"] == ["yaml", "numpy"]
+
     def test_variables_that_are_set_now_are_listed(self, drafted, monkeypatch):
         monkeypatch.setenv("DATA_ROOT", "/x")
         monkeypatch.setenv("LOCAL_RANK", "0")
@@ -124,6 +150,9 @@ class TestDraft:
             ("import wandb\nwandb.init()", "wandb_interval: 0\n", True),
             ("try:\n    import wandb\nexcept ImportError:\n    pass\nwandb.init()", "", False),
             ("if x:\n    import wandb\n    wandb.init()", "", False),
+            (LAZY_WANDB, "log: {use_wandb: true, project: x}\n", True),
+            (LAZY_WANDB, "log: {use_wandb: null, project: x}\n", False),
+            (LAZY_WANDB, "log: {project: x}\n", False),
         ],
     )
     def test_credentials_are_wanted_where_the_program_surely_logs_in(self, drafted, code, config, wanted):

@@ -144,6 +144,13 @@ def test_a_src_folder_and_a_folder_without_init_are_the_project(project):
     assert list(imports(root)) == ["a", "b"]
 
 
+def test_a_folder_that_holds_packages_alone_is_the_project_where_the_whole_name_leads_to_a_file(project):
+    root = project(
+        train="from lab.vision.models import Net\n", src__slash__lab__slash__vision__slash__models="import a"
+    )
+    assert list(imports(root)) == ["a"]
+
+
 def test_a_folder_that_only_shares_the_name_of_an_installed_package_is_not(project):
     root = project(train="import yaml\n", yaml__slash__prepare="import a")
     assert list(imports(root)) == ["yaml"]

@@ -49,3 +49,12 @@ def test_other_texts_are_no_columns(columns, text):
 def test_classes_are_taken_from_what_is_called_so(columns):
     assert columns("Net(num_classes=10)").classes == 10
     assert columns("Net(num_classes=n)").classes == 0
+
+
+def test_the_rest_of_a_table_is_taken_as_numbers(columns):
+    rest = "y = frame.pop('y')\nx = frame.drop(columns=['id']).to_numpy(dtype=float)\n"
+    assert columns(rest).rest
+    assert not columns("x = frame.drop(columns=['id'])").rest
+    assert not columns(rest + "frame = frame.fillna(0)").rest
+    assert not columns(rest + "frame = pandas.get_dummies(frame)").rest
+    assert not columns("x = frame['a'].to_numpy()").rest

@@ -78,6 +78,11 @@ class Failure:
         """The tensors that the innermost functions held."""
         return self.raised.get("tensors") or []
 
+    @property
+    def files(self) -> Mapping[str, str]:
+        """The files that the innermost function of the user's had names for."""
+        return self.raised.get("files") or {}
+
     def is_in(self, *parts: str) -> bool:
         """Tell whether a function of a file with one of these parts in its path was at work."""
         return any(part in frame[0] for frame in self.raised["frames"] for part in parts)

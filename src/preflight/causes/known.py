@@ -169,6 +169,14 @@ KNOWN = (
     ),
     # Room.
     Known(
+        "name-too-long",
+        r"File name too long: '(?P<start>[^']{1,60})",
+        "a name is longer than file systems take: {start}…",
+        "a name of a file or folder may have 255 bytes (on some file systems 143), and this one is put together from "
+        "settings",
+        "Shorten it, or take a hash of the settings in place of them",
+    ),
+    Known(
         "disk-full",
         r"No space left on device(?!.*(?:/dev/shm|/torch_))|Disk quota exceeded|PytorchStreamWriter failed|"
         r"basic_ios::clear: iostream error|unexpected pos \d+ vs \d+",

@@ -14,7 +14,7 @@ from preflight.causes.batches import explain_batch
 from preflight.causes.failure import Failure, Said, culprit
 from preflight.causes.known import KNOWN
 from preflight.model import Finding, Severity
-from preflight.phrases import shown
+from preflight.phrases import in_a_row, shown
 from preflight.rehearsal.program import Rehearsed
 from preflight.words import error
 
@@ -48,7 +48,9 @@ def why(done: Rehearsed) -> Finding | None:
 
 def _explanations(failure: Failure) -> Iterator[Said]:
     """Yield what explains a failure, its own text before those of what it came from."""
-    links = [failure.raised, *failure.raised["chain"]]
+    # What the system refuses by itself says why; `mkdir(parents=True)` raises it while it handles a missing parent.
+    is_refused = failure.text.startswith("[Errno ")
+    links = [failure.raised, *(() if is_refused else failure.raised["chain"])]
     for link in links:
         one = failure if link is failure.raised else Failure(raised={**failure.raised, **link}, done=failure.done)
         for explain in (_unpicklable, explain_batch, _missing, _by_zero, _cut_off):
@@ -81,6 +83,8 @@ def _as_it_is(failure: Failure) -> Said:
     cause = (
         f"{where} raises it" + (f" in {place['function']}" if place["function"] != "<module>" else "") if place else ""
     )
+    if place and failure.files:
+        cause += f", where {in_a_row([f'{name} is {shown(path)}' for name, path in failure.files.items()])}"
     if came:
         cause += f", after {came[-1]['type']}: {came[-1]['text'].partition(chr(10))[0]}"
     name = "exits" if failure.raised["type"] == "SystemExit" else "raises"
@@ -146,6 +150,13 @@ def _missing(failure: Failure) -> Said | None:
         }
     if kind == "FileNotFoundError" and (found := re.search(r"No such file or directory: '(.+?)'", failure.text)):
         folder = os.path.dirname(found[1])
+        if moved := failure.raised.get("moved"):
+            return {
+                "name": "moved",
+                "message": f"{found[1]} is looked for in {moved}, and lies in the folder that the job starts in",
+                "cause": f"the program has changed its current folder to {moved} (os.chdir), and the path is relative",
+                "fix": "Make the path whole before the folder is changed:\n    path = os.path.abspath(path)",
+            }
         return {
             "name": "missing-file",
             "message": f"{found[1]} is not there, and the program opens it",

@@ -27,6 +27,7 @@ _DECODED = frozenset({
     ".feather", ".h5", ".hdf5", ".safetensors",
 })  # fmt: skip
 _TABLES = frozenset({".csv", ".tsv", ".jsonl"})
+_ARROW = frozenset({".parquet", ".arrow", ".feather"})
 _LABELS = frozenset({"label", "labels", "target", "class", "class_id", "label_id", "y"})
 
 
@@ -35,7 +36,7 @@ def looked_into(path: str, pattern: str, columns: Columns) -> Entry:
     files = list(itertools.islice(_files(path, pattern), _MOST_FILES))
     kinds = {os.path.splitext(file)[1].lower() for file in files}
     if kinds and kinds <= _DECODED:
-        return _opened(files)
+        return _opened(files) | (_columns(files, columns) if kinds <= _ARROW else {})
     if files and len(files) <= MOST_TABLES and kinds <= _TABLES:
         return _tables(files, columns)
     return {}
@@ -64,6 +65,16 @@ def _holds_objects(file: str) -> bool:
         return b"'|O'" in opened.read(256)
 
 
+def _columns(files: Sequence[str], columns: Columns) -> Entry:
+    """Return the columns that the code names and all of the files have."""
+    try:
+        tables = [open_table(file) for file in files[:MOST_TABLES]]
+    except (OSError, ValueError, Unreadable, NoLibrary):
+        return {}
+    named = [name for name in tables[0].columns if columns.has(name) and all(name in each.columns for each in tables)]
+    return {"columns": named} if named and len(files) <= MOST_TABLES else {}
+
+
 def _tables(files: Sequence[str], columns: Columns) -> Entry:
     """Return what holds in every row of tables: of the columns that the code names, or of all where it names none."""
     try:
@@ -73,7 +84,7 @@ def _tables(files: Sequence[str], columns: Columns) -> Entry:
         if not is_regular:
             return {}
         named = [name for name in shared if columns.has(name)]
-        rules = _rules(tables, named or shared, columns.classes)
+        rules = _rules(tables, shared if columns.rest or not named else named, columns.classes)
     except (OSError, ValueError, Unreadable, NoLibrary):
         return {}
     found: Entry = {"columns": named} if named else {}

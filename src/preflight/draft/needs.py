@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -122,14 +123,31 @@ def _credentials(project: Project) -> list[str]:
 
 def _logs_in_to_wandb(project: Project) -> bool:
     """Tell whether the program surely talks to it, and the config does not keep it from doing so."""
-    imports = project.program.imports
-    is_sure = any(each.name == "wandb" and not each.optional and not each.deferred for each in imports)
+    imports = [each for each in project.program.imports if each.name == "wandb" and not each.optional]
+    is_sure = any(not each.deferred or _comes_to("wandb.init", project) for each in imports)
     is_off = any(
         any("wandb" in step.lower() for step in setting.steps)
         and (setting.value is False or setting.value in ("offline", "disabled"))
         for setting in project.settings
     )
     return is_sure and not is_off and "wandb.init" in project.demands.calls
+
+
+def _comes_to(call: str, project: Project) -> bool:
+    """Tell whether the program surely calls it, where each condition is a key of the config that is true."""
+    flow = project.flow
+    ways = [
+        flow.conditions(each) for each in flow.events if isinstance(each.node, ast.Call) and flow.called(each) == call
+    ]
+    return any(all(test is not None and _is_true(test, project) for test in way) for way in ways)
+
+
+def _is_true(test: ast.expr, project: Project) -> bool:
+    origins = {
+        origin for event in project.flow.events if event.node is test for origin in project.flow.origins(test, event)
+    }
+    found = [each for origin in origins for each in named(origin.key, project.settings)]
+    return bool(found) and all(each.value is True for each in found)
 
 
 def _asks_driver(demands: Demands) -> bool:

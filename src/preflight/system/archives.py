@@ -47,23 +47,26 @@ def measure(path: str) -> Measures:
     return Measures(size=os.path.getsize(path), unpacked=unpacked, outside=outside)
 
 
-def read_zip(path: str) -> None:
+def read_zip(path: str, seconds: float | None = None) -> None:
     """Compare the content of every member with its checksum; raises Unreadable at the first that differs.
 
-    An encrypted member is passed over, and so is an archive that would grow beyond all measure.
+    After so many seconds the rest is left. An encrypted member is passed over, and so is an archive that would grow
+    beyond all measure.
     """
     import zipfile
     import zlib
 
     if measure(path).is_bomb:
         return
+    until = None if seconds is None else time.monotonic() + seconds
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             if member.flag_bits & 1:
                 continue
             try:
                 with archive.open(member) as stream:
-                    _drain(stream)
+                    if not _drain(stream, until):
+                        return
             except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, OverflowError) as problem:
                 raise Unreadable(f"its member {member.filename}: {problem}") from None
             except (NotImplementedError, RuntimeError):  # a compression that this Python does not have

@@ -234,7 +234,8 @@ class _Reader:
         is_standard = top in sys.stdlib_module_names
         if top == "__future__" or (is_standard and (top in EARLY or not self._find(top))):
             return
-        if self._find(top):
+        # In a package without `__init__.py` that holds packages alone, only the whole name leads to a file.
+        if self._find(top) or self._find(name):
             for length in range(1, name.count(".") + 2):
                 self._follow(".".join(name.split(".")[:length]), context)
             if not is_standard:

@@ -7,10 +7,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from preflight.system import reading
 from preflight.system.amounts import Amounts
 from preflight.system.events import Event
 from preflight.system.flow import Flow
 
+# What makes numbers of other cells, or leaves other columns out.
+_COPES = reading.FILLS_GAPS | {
+    "to_numeric", "get_dummies", "select_dtypes", "factorize", "apply", "map", "replace", "transform", "filter",
+    "ColumnTransformer", "OneHotEncoder", "OrdinalEncoder", "LabelEncoder", "TargetEncoder", "converters",
+}  # fmt: skip
 _LISTED = frozenset({"usecols", "columns", "subset"})
 CLASSES = frozenset({"num_classes", "n_classes", "num_labels", "nclasses", "classes"})
 
@@ -19,12 +25,14 @@ CLASSES = frozenset({"num_classes", "n_classes", "num_labels", "nclasses", "clas
 class Columns:
     """The texts with which a program looks something up, some of them names of columns; `classes` is 0 if not known.
 
-    `patterns` are regular expressions, of names that are put together: `row[f"x{i}"]`.
+    `patterns` are regular expressions, of names that are put together: `row[f"x{i}"]`. `rest` is true where what is
+    left of a table once some columns are dropped is taken as numbers.
     """
 
     names: frozenset[str] = frozenset()
     patterns: tuple[str, ...] = ()
     classes: int = 0
+    rest: bool = False
 
     def has(self, name: str) -> bool:
         """Tell whether the program looks a name up."""
@@ -36,7 +44,19 @@ def read_columns(flow: Flow, amounts: Amounts) -> Columns:
     found = [each for event in flow.events for each in _looked_up(event)]
     names = {each.value for each in found if isinstance(each, ast.Constant) and isinstance(each.value, str)}
     patterns = {pattern for each in found if (pattern := _pattern(each))}
-    return Columns(frozenset(names), tuple(sorted(patterns)), max(_classes(flow, amounts), default=0))
+    classes = max(_classes(flow, amounts), default=0)
+    return Columns(frozenset(names), tuple(sorted(patterns)), classes, rest=_takes_rest(flow))
+
+
+def _takes_rest(flow: Flow) -> bool:
+    """Tell whether the program drops columns and makes numbers of all others, as they are."""
+    names = {name for event in flow.events for name in reading.names_of(event.node)}
+    drops = any(
+        flow.called(event).endswith(".drop") and any(each.arg == "columns" for each in event.node.keywords)
+        for event in flow.events
+        if isinstance(event.node, ast.Call)
+    )
+    return drops and "to_numpy" in names and not _COPES & names
 
 
 def _looked_up(event: Event) -> Iterator[ast.expr]:

@@ -274,8 +274,15 @@ class Flow:
                 names = names[1:]
             for name, argument in zip(names, node.args, strict=False):
                 self._add(function, name, self.origins(argument, event))
+            given = {keyword.arg for keyword in node.keywords}
+            rest = [*names[len(node.args) :], *(each.arg for each in function.args.kwonlyargs)]
             for keyword in node.keywords:
-                self._add(function, keyword.arg or "", self.origins(keyword.value, event))
+                found = self.origins(keyword.value, event)
+                if keyword.arg:
+                    self._add(function, keyword.arg, found)
+                elif any(origin.key for origin in found):
+                    for name in (each for each in rest if each not in given):
+                        self._add(function, name, self.below(found, name))
 
     def _note_default(self, node: ast.Call, event: Event) -> None:
         """Learn the default of an option: `add_argument("--data-dir", default="data")`."""
@@ -294,6 +301,7 @@ def _modules_of(files: Sequence[Path]) -> set[str]:
     """Return by which first names the project's own modules may be imported."""
     if not files:
         return set()
+    files = [file.absolute() for file in files]
     top = Path(os.path.commonpath([file.parent for file in files]))
     return {top.name, *(part for file in files for part in file.relative_to(top).with_suffix("").parts)}
 

@@ -53,8 +53,8 @@ def read_keys(sources: Sequence[Source], experiment: Mapping[str, Any], file: st
     """Return which keys of the config `file` are read; None where the program does not surely read that file alone."""
     if not any(b"load" in ast.dump(source.tree).encode() for source in sources):
         return None
-    flow = _ConfigFlow(sources)
-    if not _reads_one(flow, Path(file).name):
+    flow = ConfigFlow(sources)
+    if not reads_one(flow, Path(file).name):
         return None
     matched = _matched(flow)
     places = {(*key, name): place for key in matched for name, place in _declared(flow).items()}
@@ -69,17 +69,20 @@ def read_keys(sources: Sequence[Source], experiment: Mapping[str, Any], file: st
     return Reading(places=places, counts=counts, passed_on=frozenset(passed_on))
 
 
-class _ConfigFlow(Flow):
+class ConfigFlow(Flow):
     """Follows the loaded config alone: what has another origin is no part of it."""
 
     def below(self, base: set[Origin], name: str) -> set[Origin]:
+        """Return the key below the parts of the config alone."""
         return {Origin(((*origin.key, name),)) for origin in base if origin.key or origin == WHOLE}
 
     def attribute(self, node: ast.Attribute, event: Event) -> set[Origin]:
+        """Let `config.key` be the key."""
         base = self.origins(node.value, event)
         return self.below(base, node.attr) if WHOLE in base else super().attribute(node, event)
 
     def returned(self, node: ast.Call, event: Event) -> set[Origin]:
+        """Let what loads YAML return the config, and what copies it the same."""
         if is_load(self, node, event):
             return {WHOLE}
         if isinstance(node.func, ast.Attribute) and node.func.attr in _GETTERS - {"get"} and node.args:
@@ -100,7 +103,7 @@ class _ConfigFlow(Flow):
                 spread = [left, right]
             case _:
                 return super().origins(node, event)
-        return {origin for each in spread for origin in super(_ConfigFlow, self).origins(each, event)}
+        return {origin for each in spread for origin in super(ConfigFlow, self).origins(each, event)}
 
 
 def is_load(flow: Flow, node: ast.Call, event: Event) -> bool:
@@ -144,7 +147,7 @@ def _declared(flow: Flow) -> dict[str, tuple[Path, int]]:
     return found
 
 
-def _reads_one(flow: Flow, file: str) -> bool:
+def reads_one(flow: Flow, file: str) -> bool:
     """Say whether the program loads YAML at one place, once, and names no other YAML file that it opens."""
     calls = [(event, event.node) for event in flow.events if isinstance(event.node, ast.Call)]
     loads = [event for event, node in calls if is_load(flow, node, event)]

@@ -14,6 +14,8 @@ _MOST_FILES = 1000
 _MOST_BYTES = 1_000_000
 _SKIPPED = {"node_modules", "site-packages", "__pycache__"}
 _PLAIN = re.compile(r"\byaml\.(?:\w+_)?load(?:_all)?\(|from yaml import")
+# What a program calls its whole config.
+_CONFIGS = "args|cfg|conf|config|hparams|opts|options|params|settings"
 # These read numbers as YAML 1.2 has them, or turn text into numbers where a number is declared.
 _LENIENT = re.compile(
     r"\b(?:omegaconf|hydra|ruamel|strictyaml|pydantic|dacite|cattrs|jsonargparse|tyro|pyrallis|draccus)\b"
@@ -57,10 +59,38 @@ class Readers:
         word = re.compile(rf"(?<=[\"']){re.escape(name)}(?=[\"'])|\.{re.escape(name)}(?!\w)")
         return sum(len(word.findall(text)) for text in self.texts)
 
-    def converts(self, key: str) -> bool:
-        """Say whether some line turns the value of `key` into a number, or declares it one."""
+    def converts(self, key: str, section: str = "") -> bool:
+        """Say whether some line turns the value of `key`, or all values of its section, into numbers."""
         name = rf"(?<!\w)(?<!\w-){re.escape(key).replace('_', '[-_]')}(?!\w)"
-        patterns = (rf"\b(?:float|int|Decimal)\([^\n]*{name}", rf"{name}[^\n]*type\s*=\s*float", rf"{name}\s*:\s*float")
+        patterns = [rf"\b(?:float|int|Decimal)\([^\n]*{name}", rf"{name}[^\n]*type\s*=\s*float", rf"{name}\s*:\s*float"]
+        # `for key, value in section.items(): … float(value)`, in either order
+        mapping = rf"[^\n]*\b(?:{re.escape(section) or 'config'}|{_CONFIGS})\b[^\n]*\.(?:items|values)\(\)"
+        loop = r"\bfor (?:\w+, ?)?{} in " + mapping
+        patterns += [
+            loop.format(r"(?P<value>\w+)") + r"(?:[^\n]*\n){1,6}?[^\n]*\b(?:float|int)\((?P=value)\)",
+            r"\b(?:float|int)\((?P<value>\w+)\)[^\n]* " + loop.format("(?P=value)"),
+        ]
+        return any(re.search(pattern, text) for pattern in patterns for text in self.texts)
+
+    def spreads(self, section: str) -> bool:
+        """Say whether some line gives all values of a section to a call: `make(**config["section"])`."""
+        spread = re.compile(rf"\*\*[^\n]*\b(?:{re.escape(section) or _CONFIGS})\b")
+        return any(map(spread.search, self.texts))
+
+    def has_text(self, text: str) -> bool:
+        """Say whether a text stands in quotes somewhere, in large or small letters."""
+        quoted = re.compile(rf"([\"']){re.escape(text)}\1", re.IGNORECASE)
+        return any(map(quoted.search, self.texts))
+
+    def takes_none(self, key: str) -> bool:
+        """Say whether some line compares the value of `key` with None, or declares that it may be None."""
+        name = rf"(?<![\w-]){re.escape(key)}(?!\w)"
+        patterns = (
+            rf"{name}[\"']?[\])]?\s+is\s+(?:not\s+)?None",
+            rf"{name}\s*:\s*(?:\w+\.)?Optional\[",
+            rf"{name}\s*:\s*[^\n=,]*\|\s*None",
+            rf"{name}\s*(?::[^\n=,]*)?=\s*None",
+        )
         return any(re.search(pattern, text) for pattern in patterns for text in self.texts)
 
 

@@ -20,7 +20,7 @@ MAPS_LABELS = frozenset({
     "searchsorted", "digitize", "ignore_index", "clip",
 })
 NAMES_DELIMITER = frozenset({"sep", "delimiter", "Sniffer", "delim_whitespace", "dialect", "separator"})
-NAMES_ENCODING = frozenset({"encoding", "encoding_errors", "errors"})
+FORGIVES_BYTES = frozenset({"encoding_errors", "errors", "surrogateescape", "chardet", "charset_normalizer"})
 MENDS_IMAGES = frozenset({"LOAD_TRUNCATED_IMAGES"})
 LIFTS_LIMITS = frozenset({"MAX_IMAGE_PIXELS"})
 TRUSTS_CHECKPOINTS = frozenset({"add_safe_globals", "safe_globals"})
@@ -30,7 +30,7 @@ _LABELS = {"y", "ys", "label", "labels", "target", "targets", "lab", "cls", "cla
 
 def names_in(sources: Iterable[Source]) -> frozenset[str]:
     """Return every name, attribute and keyword in the files."""
-    return frozenset(name for node in _nodes(sources) for name in _names_of(node))
+    return frozenset(name for node in _nodes(sources) for name in names_of(node))
 
 
 def says(sources: Iterable[Source], text: str) -> bool:
@@ -46,9 +46,34 @@ def shifts_labels(sources: Iterable[Source], column: str) -> bool:
                 ast.BinOp(left=changed, op=ast.Sub() | ast.Mod())
                 | ast.AugAssign(target=changed, op=ast.Sub() | ast.Mod())
             ):
-                words = {word for each in ast.walk(changed) for word in (*_names_of(each), *_text_of(each))}
+                words = {word for each in ast.walk(changed) for word in (*names_of(each), *_text_of(each))}
                 if words & (_LABELS | {column}):
                     return True
+    return False
+
+
+def copes_with_bytes(sources: Iterable[Source]) -> bool:
+    """Tell whether the program reads text in another encoding than UTF-8, or goes on where bytes are of none."""
+    sources = list(sources)
+    return bool(FORGIVES_BYTES & names_in(sources)) or any(
+        not _is_utf8(encoding) for node in _nodes(sources) for encoding in _encodings_of(node)
+    )
+
+
+def _encodings_of(node: ast.AST) -> Iterator[ast.expr]:
+    """Yield what an encoding is given as: by its keyword, or to `decode`."""
+    match node:
+        case ast.keyword(arg="encoding", value=value) | ast.Call(func=ast.Attribute(attr="decode"), args=[value, *_]):
+            yield value
+
+
+def _is_utf8(node: ast.expr) -> bool:
+    """Tell whether it is UTF-8 by its own name, or what the place has."""
+    match node:
+        case ast.Constant(value=None):
+            return True
+        case ast.Constant(value=str(name)):
+            return name.lower().replace("_", "-") in ("utf8", "utf-8", "utf-8-sig")
     return False
 
 
@@ -80,7 +105,8 @@ def _nodes(sources: Iterable[Source]) -> Iterator[ast.AST]:
         yield from ast.walk(source.tree)
 
 
-def _names_of(node: ast.AST) -> Iterator[str]:
+def names_of(node: ast.AST) -> Iterator[str]:
+    """Yield the names, attributes and keywords of one node."""
     match node:
         case ast.Name(id=name) | ast.Attribute(attr=name) | ast.alias(name=name):
             yield name

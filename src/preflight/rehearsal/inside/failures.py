@@ -1,17 +1,21 @@
 """What a process of the program fails of: exceptions that nothing catches, or that are caught only to exit.
 
-`raised` {type, text, chain, place, frames, batch, how, module, tensors}: an exception that ends the main thread
-(`uncaught`), a `thread`, a `process` of multiprocessing or the fetching of a DataLoader (`worker`), or that was
+`raised` {type, text, chain, place, frames, files, moved, batch, how, module, tensors}: an exception that ends the main
+thread (`uncaught`), a `thread`, a `process` of multiprocessing or the fetching of a DataLoader (`worker`), or that was
 being handled when the program called for an `exit` with a code other than 0. `chain` holds what it came from, nearest
 first, as {type, text, place}; `batch` is what the program had in its hands; `module` {name, kind} the innermost torch
-module at work; `tensors` {function, name, shape, dtype, device, low, high} those that the innermost functions held.
-`end` {how, code}: the interpreter came to its `exit`, or the program cut it short by `_exit`.
+module at work; `files` {name: path} those that the innermost function of the user's had names for; `moved` the folder
+that the program has changed into, where what it misses there lies in the one that it started in; `tensors` {function,
+name, shape, dtype, device, low, high} those that the innermost functions held. `end` {how, code}: the interpreter came
+to its `exit`, or the program cut it short by `_exit`.
 """
 
 import atexit
 import os
 import sys
 import threading
+from contextlib import suppress
+from pathlib import PurePath
 from types import ModuleType, TracebackType
 from typing import Any
 
@@ -20,6 +24,7 @@ from preflight.rehearsal.inside import arrivals, guard, loaders, places, wire
 _LONGEST = 8000
 _MOST_FRAMES = 40
 _MOST_NUMBERS = 10_000_000
+_MOST_FILES = 2
 # The exception that ended the main thread, once it was told.
 _last: list[BaseException] = []
 
@@ -46,9 +51,40 @@ def tell(problem: BaseException | None, how: str) -> None:
         chain=[{**_named(each), "place": places.of_traceback(each.__traceback__)[0]} for each in _chain(problem)],
         place=place,
         frames=frames[-_MOST_FRAMES:],
+        files=_files(problem.__traceback__),
+        moved=_moved(problem),
         how=how,
         **_state(problem.__traceback__),
     )
+
+
+def _files(trace: TracebackType | None) -> dict[str, str]:
+    """Return the files of data that the variables of the innermost function of the user's name."""
+    values: dict[str, Any] = {}
+    while trace is not None:
+        if places.is_own(trace.tb_frame.f_code.co_filename):
+            values = trace.tb_frame.f_locals
+        trace = trace.tb_next
+    paths = {name: each for name, each in values.items() if type(each) is str or isinstance(each, PurePath)}
+    found = {name: str(each) for name, each in paths.items() if name[:2] != "__" and _is_file(str(each))}
+    return found if len(found) <= _MOST_FILES else {}
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return len(path) < _LONGEST and not path.endswith((".py", ".yaml", ".yml")) and os.path.isfile(path)
+    except ValueError:
+        return False
+
+
+def _moved(problem: BaseException) -> str:
+    """Return the folder that the program has changed into, where a file that it misses lies in the first one."""
+    name = problem.filename if isinstance(problem, FileNotFoundError) else None
+    if not isinstance(name, str) or os.path.isabs(name) or not os.path.exists(os.path.join(wire.root(), name)):
+        return ""
+    with suppress(OSError):
+        return "" if os.path.samefile(os.curdir, wire.root()) else os.path.relpath(os.getcwd(), wire.root())
+    return ""
 
 
 def _named(problem: BaseException) -> dict[str, str]:
@@ -112,7 +148,8 @@ def _leave(code: object = None) -> None:
         return
     text = code if isinstance(code, str) else f"exit code {code}"
     place = places.here()
-    wire.tell("raised", type="SystemExit", text=text, chain=[], place=place, frames=[], how="exit", **_state(None))
+    unknown: dict[str, Any] = {"chain": [], "frames": [], "files": {}, "moved": ""}
+    wire.tell("raised", type="SystemExit", text=text, place=place, how="exit", **unknown, **_state(None))
 
 
 def _cut_short(code: int) -> None:
