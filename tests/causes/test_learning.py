@@ -64,6 +64,32 @@ BROKEN = {
         "no-gradient",
         r"SGD learns nothing: none of its 6 parameters ever gets a gradient.*another model",
     ),
+    # What a function has made is gone at the end of the program.
+    "replaced_layer": (
+        """
+def tune():
+    model = new_model()
+    optimizer = torch.optim.Adam(model.outer.parameters())
+    model.outer = nn.Linear(16, 10)
+    learn(model, optimizer, data)
+tune()
+""",
+        "no-gradient",
+        r"Adam learns nothing: none of its 2 parameters ever gets a gradient.*another model",
+    ),
+    "cut_graph_in_function": (
+        """
+def forward(self, x):
+    return self.outer(self.inner(x).relu().detach())
+Reader.forward = forward
+def tune():
+    model = new_model()
+    learn(model, torch.optim.SGD(model.parameters(), lr=0.1), data)
+tune()
+""",
+        "no-gradient",
+        r"2 parameters of 6 never get a gradient: inner\.weight, inner\.bias.*detach",
+    ),
     "cut_graph": (
         """
 def forward(self, x):
@@ -115,6 +141,30 @@ for x, y in DataLoader(data, batch_size=32):
     nn.functional.cross_entropy(model(x), y).backward()
     optimizer.step()
     scheduler.step()
+""",
+    # The gradients of the only step are computed inside of it.
+    "closure": """
+def tune():
+    model = new_model()
+    optimizer = torch.optim.LBFGS([*model.inner.parameters(), *model.outer.parameters()], max_iter=3)
+    def closure():
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(images[:64]), labels[:64])
+        loss.backward()
+        return loss
+    optimizer.step(closure)
+tune()
+""",
+    # Layers that wait at first, in a function of their own.
+    "thawed": """
+def tune():
+    model = new_model()
+    model.inner.requires_grad_(False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(2):
+        learn(model, optimizer, data)
+        model.inner.requires_grad_(True)
+tune()
 """,
     # One network learns from another, which has an optimizer of its own.
     "two_networks": """

@@ -30,6 +30,7 @@ _PATIENCE = 2.0
 _number = 0
 _called: dict[int, Any] = {}
 _optimizers: dict[int, "_Stepped"] = {}
+_stepped: list["_Stepped"] = []
 _suspects: dict[int, Any] = {}
 
 
@@ -38,15 +39,25 @@ class _Stepped:
 
     def __init__(self, optimizer: Any) -> None:
         self.optimizer = weakref.ref(optimizer)
+        self.kind = type(optimizer).__name__
         self.steps = 0
         self.place = places.here()
         self.reached: set[int] = set()
         self.is_zero = True
         self.rates: set[float] = set()
+        self.parameters: list[int] = []
+        self.names: dict[int, str] = {}
+
+    def begin(self) -> None:
+        """Note that a step begins."""
+        self.steps += 1
+        self.look()
+        # An optimizer that is made in a function is gone at the end of the program: now and then is early enough.
+        if not self.steps & (self.steps - 1):
+            self.remember()
 
     def look(self) -> None:
-        """See which parameters have a gradient before a step."""
-        self.steps += 1
+        """See which parameters have a gradient: before a step, and after it where a closure computes them."""
         for group in self.optimizer().param_groups:  # type: ignore[union-attr]
             self.rates.add(float(group.get("lr", 0)))
             for parameter in group["params"]:
@@ -55,6 +66,30 @@ class _Stepped:
                 self.reached.add(id(parameter))
                 if self.is_zero:
                     self.is_zero = not parameter.grad.is_sparse and not bool(parameter.grad.any())
+
+    def remember(self) -> None:
+        """Note what there is to step, and what it is called."""
+        if (optimizer := self.optimizer()) is None:
+            return
+        parameters = [each for group in optimizer.param_groups for each in group["params"] if each.requires_grad]
+        self.parameters = [id(each) for each in parameters]
+        names = _names([module for each in _called.values() if (module := each()) is not None])
+        self.names = {each: names[each] for each in self.parameters if each in names}
+
+    def tell(self) -> None:
+        """Tell what was seen of it."""
+        self.remember()
+        unreached = [self.names[each] for each in self.parameters if each not in self.reached and each in self.names]
+        wire.tell(
+            "optimizer",
+            optimizer=self.kind,
+            steps=self.steps,
+            parameters=len(self.parameters),
+            unreached=unreached if self.reached else None,
+            zero=bool(self.reached) and self.is_zero,
+            rates=sorted(self.rates)[-_FEW:],
+            place=self.place,
+        )
 
 
 def install(_: dict[str, Any]) -> None:
@@ -74,20 +109,23 @@ def _watch(torch: ModuleType) -> None:
         return backward(self, *arguments, **named)
 
     torch.Tensor.backward = watched
-    hooks.around_step(torch, "pre", _look_at_step)
+    hooks.around_step(torch, "pre", lambda optimizer: _stepped_by(optimizer).begin())
+    hooks.around_step(torch, "post", lambda optimizer: _stepped_by(optimizer).look())
     hooks.before_forward(torch, functools.partial(_look_at_module, torch))
 
 
 def _look_at_module(torch: ModuleType, module: Any) -> None:
-    if id(module) not in _called and torch.is_grad_enabled():
+    known = _called.get(id(module))
+    if (known is None or known() is not module) and torch.is_grad_enabled():
         _called[id(module)] = weakref.ref(module)
 
 
-def _look_at_step(optimizer: Any) -> None:
+def _stepped_by(optimizer: Any) -> _Stepped:
     stepped = _optimizers.get(id(optimizer))
     if stepped is None or stepped.optimizer() is not optimizer:
         stepped = _optimizers[id(optimizer)] = _Stepped(optimizer)
-    stepped.look()
+        _stepped.append(stepped)
+    return stepped
 
 
 def _look_at_loss(loss: Any) -> None:
@@ -156,23 +194,8 @@ def _facts(name: str, classes: int, mean: float, labels: Any) -> dict[str, Any]:
 
 
 def _tell_optimizers() -> None:
-    modules = [module for each in _called.values() if (module := each()) is not None]
-    names = _names(modules)
-    for stepped in _optimizers.values():
-        if (optimizer := stepped.optimizer()) is None:
-            continue
-        parameters = [each for group in optimizer.param_groups for each in group["params"] if each.requires_grad]
-        unreached = [names[id(each)] for each in parameters if id(each) not in stepped.reached and id(each) in names]
-        wire.tell(
-            "optimizer",
-            optimizer=type(optimizer).__name__,
-            steps=stepped.steps,
-            parameters=len(parameters),
-            unreached=unreached if stepped.reached else None,
-            zero=bool(stepped.reached) and stepped.is_zero,
-            rates=sorted(stepped.rates)[-_FEW:],
-            place=stepped.place,
-        )
+    for stepped in _stepped:
+        stepped.tell()
 
 
 def _names(modules: list[Any]) -> dict[int, str]:
