@@ -41,10 +41,26 @@ data = TensorDataset(images, labels)
 model = new_model()
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 """
+CYCLE = """
+def tune():
+    model = new_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    loader = DataLoader(data, batch_size=32)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps={total})
+    for epoch in range(9):
+        for number, (x, y) in enumerate(loader):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+            cycle.step()
+            {leave}
+tune()
+"""
 JUDGES = (
     learning.not_finite,
     learning.without_gradient,
     learning.rests,
+    learning.ends_early,
     learning.one_class,
     learning.far_from_chance,
 )
@@ -110,6 +126,11 @@ learn(model, optimizer, data)
         "no-rate",
         r"Adam moves nothing: its learning rate is 0 in all 4 steps",
     ),
+    "short_cycle": (
+        CYCLE.format(total="9 * (len(data) // 32)", leave=""),
+        "schedule-ends",
+        r"OneCycleLR ends after 504 steps, and the program makes 513.*1,797 samples in batches of 32 are 57 batches",
+    ),
     "one_class": (
         "labels[:] = 3\nlearn(model, optimizer, data)\n",
         "one-class",
@@ -142,6 +163,9 @@ for x, y in DataLoader(data, batch_size=32):
     optimizer.step()
     scheduler.step()
 """,
+    "whole_cycle": CYCLE.format(total="9 * -(-len(data) // 32)", leave=""),
+    "cycle_by_length": CYCLE.format(total="9 * len(loader)", leave=""),
+    "cycle_of_some": CYCLE.format(total="9 * 20", leave="if number == 19: break"),
     # The gradients of the only step are computed inside of it.
     "closure": """
 def tune():
@@ -218,7 +242,7 @@ for x, y in DataLoader(data, batch_size=32):
 def runs(rehearse_all: Callable[..., dict[str, Rehearsed]]) -> dict[str, Rehearsed]:
     programs = {name: DIGITS + text for name, text in HEALTHY.items()}
     programs |= {name: DIGITS + text for name, (text, *_) in BROKEN.items()}
-    done = rehearse_all(programs, "failures", "loaders", "learning")
+    done = rehearse_all(programs, "failures", "loaders", "learning", "schedules")
     assert not {name: each.output for name, each in done.items() if each.code}
     assert not [each for run in done.values() for each in run.of("unable")]
     return done

@@ -14,7 +14,10 @@ torch.manual_seed(0)
 loss = torch.nn.Linear(2, 2)(torch.ones(2)).sum()
 loss.backward()
 """
-GROUP = "import os\ntorch.distributed.init_process_group('gloo', rank=int(os.environ.get('RANK', 0)), world_size=int({size}))"
+GROUP = """
+import os
+torch.distributed.init_process_group("gloo", rank=int(os.environ.get("RANK", 0)), world_size=int({size}))
+"""
 PARSER = "import argparse\nparser = argparse.ArgumentParser()\n"
 
 

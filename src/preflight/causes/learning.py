@@ -98,6 +98,38 @@ def rests(done: Rehearsed) -> Iterator[Finding]:
             )
 
 
+def ends_early(done: Rehearsed) -> Iterator[Finding]:
+    """Yield a finding for a schedule that ends before the program does, since it leaves incomplete batches out.
+
+    Only where that explains the number of its steps: a program may also end after a number of steps, or leave passes.
+    """
+    loaders = {(each["pid"], each["loader"]): each for each in done.of("loader")}
+    shown = {(each["pid"], each["loader"], each["number"]): each["shown"] for each in done.of("pass")}
+    for each in done.of("schedule"):
+        pid, passes = each["pid"], each["passes"]
+        given = [loaders.get((pid, loader), {}) for loader, _, _ in passes]
+        are_stepped = all(count == shown.get((pid, loader, number)) for loader, number, count in passes)
+        is_each = each["steps"] == sum(count for _, _, count in passes) > 0
+        if each["asked"] or not are_stepped or not is_each or not all(one.get("length") for one in given):
+            continue
+        incomplete = [one for one in given if one["last"] and one["last"] < (one["batch_size"] or 0)]
+        makes = sum(one["length"] for one in given)
+        if not makes - len(incomplete) <= each["total"] < makes:
+            continue
+        one = incomplete[0]
+        yield error(
+            f"{each['schedule']} ends after {each['total']:,} steps, and the program makes {makes:,}: it raises in the "
+            "last pass",
+            id="learning.schedule-ends",
+            found=f"total_steps {each['total']:,}",
+            wanted=f"{makes:,}",
+            cause=f"its steps are counted without the incomplete last batch: {one['samples'] or 0:,} samples in batches "
+            f"of {one['batch_size']} are {one['length']:,} batches",
+            fix="Count them by the loader:\n    total_steps=epochs * len(loader)",
+            **where(each["place"]),
+        )
+
+
 def one_class(done: Rehearsed) -> Iterator[Finding]:
     """Yield a finding where all labels that training sees are of one class, or each batch is of one class.
 
