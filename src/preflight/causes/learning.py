@@ -123,8 +123,8 @@ def ends_early(done: Rehearsed) -> Iterator[Finding]:
             id="learning.schedule-ends",
             found=f"total_steps {each['total']:,}",
             wanted=f"{makes:,}",
-            cause=f"its steps are counted without the incomplete last batch: {one['samples'] or 0:,} samples in batches "
-            f"of {one['batch_size']} are {one['length']:,} batches",
+            cause="its steps are counted without the incomplete last batch: "
+            f"{one['samples'] or 0:,} samples in batches of {one['batch_size']} are {one['length']:,} batches",
             fix="Count them by the loader:\n    total_steps=epochs * len(loader)",
             **where(each["place"]),
         )
