@@ -93,6 +93,18 @@ tune()
         "no-gradient",
         r"Adam learns nothing: none of its 2 parameters ever gets a gradient.*another model",
     ),
+    "replaced_head": (
+        """
+def tune():
+    model = new_model()
+    optimizer = torch.optim.Adam(model.parameters())
+    model.outer = nn.Linear(16, 10)
+    learn(model, optimizer, data)
+tune()
+""",
+        "no-gradient",
+        r"no optimizer steps outer\.weight, outer\.bias, and Adam holds 2 parameters of no module.*was replaced",
+    ),
     "cut_graph_in_function": (
         """
 def forward(self, x):
@@ -177,6 +189,24 @@ def tune():
         loss.backward()
         return loss
     optimizer.step(closure)
+tune()
+""",
+    # A part is learned by nobody on purpose, and another one waits for its turn.
+    "some_layers": """
+def tune():
+    model, later = new_model(), new_model()
+    learn(model, torch.optim.SGD([*model.outer.parameters(), *later.parameters()], lr=0.1), data)
+tune()
+""",
+    "prompt": """
+def tune():
+    model, prompt, spare = new_model(), nn.Parameter(torch.zeros(64)), [torch.zeros(3, requires_grad=True)]
+    optimizer = torch.optim.SGD([prompt, *model.outer.parameters(), *spare], lr=0.1)
+    for x, y in DataLoader(data, batch_size=32):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x + prompt), y).backward()
+        optimizer.step()
+    model.inner.requires_grad_(False)
 tune()
 """,
     # Layers that wait at first, in a function of their own.

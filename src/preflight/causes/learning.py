@@ -72,6 +72,18 @@ def without_gradient(done: Rehearsed) -> Iterator[Finding]:
                 evidence={"steps": each["steps"]},
                 **where(each["place"]),
             )
+        elif each["left"] and each["strays"]:
+            yield error(
+                f"no optimizer steps {in_a_row(each['strays'])}, and {each['optimizer']} holds "
+                f"{counted(each['left'], 'parameter')} of no module",
+                id="learning.no-gradient",
+                cause="a layer was replaced after the optimizer had been made: the optimizer has the parameters of the "
+                "old one, and the new one never learns",
+                fix="Make the optimizer once the model is built:\n"
+                f"    torch.optim.{each['optimizer']}(model.parameters())",
+                evidence={"strays": each["strays"][:50], "steps": each["steps"]},
+                **where(each["place"]),
+            )
         elif each["unreached"]:
             yield warning(
                 f"{counted(len(each['unreached']), 'parameter')} of {each['parameters']:,} never get a gradient: "

@@ -3,15 +3,18 @@
 `loss` {number, value, dtype, place, batch, entropy, classes, mean, samples, labels}: a backward pass from one number.
 Where a cross entropy is found in its graph, `entropy` is its node, `classes` how many it tells apart, `mean` its mean
 over the `samples` that have a label, and `labels` the first few distinct ones.
-`optimizer` {optimizer, steps, parameters, unreached, zero, rates, place}: at the end, what an optimizer had to step:
+`optimizer` {optimizer, steps, parameters, unreached, zero, left, strays, rates, place}: at the end, what an optimizer had to step:
 how many parameters; the names of those that never got a gradient though a module of the user's own that holds them was
-called with gradients on, or `None` where no parameter ever got one; whether all gradients were 0 in the first steps.
+called with gradients on, or `None` where no parameter ever got one; whether all gradients were 0 in the first steps;
+how many of them never got one and belong to no module any more (`left`), and the names of those in the same modules as
+the others that got one though no optimizer steps them (`strays`).
 `labels` {loader, sampled, labels}: at the end, labels from all over a dataset that gave batches of one class, one or
 two of them.
 """
 
 import atexit
 import functools
+import gc
 import math
 import sys
 import time
@@ -47,6 +50,8 @@ class _Stepped:
         self.rates: set[float] = set()
         self.parameters: list[int] = []
         self.names: dict[int, str] = {}
+        self.left: list[int] = []
+        self.strays: list[str] = []
 
     def begin(self) -> None:
         """Note that a step begins."""
@@ -73,8 +78,16 @@ class _Stepped:
             return
         parameters = [each for group in optimizer.param_groups for each in group["params"] if each.requires_grad]
         self.parameters = [id(each) for each in parameters]
-        names = _names([module for each in _called.values() if (module := each()) is not None])
+        modules = [module for each in _called.values() if (module := each()) is not None]
+        names = _names(modules)
         self.names = {each: names[each] for each in self.parameters if each in names}
+        rest = [each for each in parameters if id(each) not in self.reached and id(each) not in names]
+        if rest and self.reached and self.steps > 1:
+            left = [each for each in rest if type(each).__name__ == "Parameter" and not _is_held(each)]
+            strays = [each for each in _strays(modules) if id(each) in names] if left else []
+            # A layer stands in the place of another of its kind; anything else may be on purpose.
+            if sorted(each.dim() for each in left) == sorted(each.dim() for each in strays):
+                self.left, self.strays = [id(each) for each in left], [names[id(each)] for each in strays]
 
     def tell(self) -> None:
         """Tell what was seen of it."""
@@ -87,6 +100,8 @@ class _Stepped:
             parameters=len(self.parameters),
             unreached=unreached if self.reached else None,
             zero=bool(self.reached) and self.is_zero,
+            left=sum(each not in self.reached for each in self.left),
+            strays=self.strays,
             rates=sorted(self.rates)[-_FEW:],
             place=self.place,
         )
@@ -196,6 +211,28 @@ def _facts(name: str, classes: int, mean: float, labels: Any) -> dict[str, Any]:
 def _tell_optimizers() -> None:
     for stepped in _stepped:
         stepped.tell()
+
+
+def _is_held(parameter: Any) -> bool:
+    """Tell whether a module, or anything else, holds a parameter by a name."""
+    return any(isinstance(each, dict) and _named(each, parameter) for each in gc.get_referrers(parameter))
+
+
+def _named(names: dict[Any, Any], parameter: Any) -> bool:
+    # A group of an optimizer holds a list, and its state has the parameter as a key.
+    return any(value is parameter for name, value in names.items() if isinstance(name, str))
+
+
+def _strays(modules: list[Any]) -> list[Any]:
+    """Return the parameters of these modules that have a gradient now, and are in no optimizer that has stepped."""
+    alive = [optimizer for each in _stepped if (optimizer := each.optimizer()) is not None]
+    known = {id(each) for optimizer in alive for group in optimizer.param_groups for each in group["params"]}
+    return [
+        each
+        for module in modules
+        for each in module.parameters(recurse=False)
+        if each.grad is not None and id(each) not in known
+    ]
 
 
 def _names(modules: list[Any]) -> dict[int, str]:

@@ -66,7 +66,10 @@ class Watch:
         ticks, before = (sum(ticks for _, ticks in each.values()) for each in (states, self.states))
         # More than a hundredth of a second within half of one: less is what threads need that only wait.
         is_busy = abs(ticks - before) > os.sysconf("SC_CLK_TCK") / 100
-        return is_busy or states.keys() != self.states.keys() or any(state in "RD" for state, _ in states.values())
+        # What only waits is seen running, too, now and then: when it looks whether that has come.
+        still = (pid for pid, (state, _) in states.items() if state in "RD")
+        wants = any(self.states.get(pid, ("", 0))[0] in ("R", "D") for pid in still)
+        return is_busy or wants or states.keys() != self.states.keys()
 
     def _is_full(self, times: int) -> bool:
         if self.room < 0:
