@@ -3,11 +3,10 @@
 `loss` {number, value, dtype, place, batch, entropy, classes, mean, samples, labels}: a backward pass from one number.
 Where a cross entropy is found in its graph, `entropy` is its node, `classes` how many it tells apart, `mean` its mean
 over the `samples` that have a label, and `labels` the first few distinct ones.
-`optimizer` {optimizer, steps, parameters, unreached, zero, left, strays, rates, place}: at the end, what an optimizer had to step:
-how many parameters; the names of those that never got a gradient though a module of the user's own that holds them was
-called with gradients on, or `None` where no parameter ever got one; whether all gradients were 0 in the first steps;
-how many of them never got one and belong to no module any more (`left`), and the names of those in the same modules as
-the others that got one though no optimizer steps them (`strays`).
+`optimizer` {optimizer, steps, parameters, unreached, zero, left, strays, rates, place}: at the end, what an optimizer
+had to step: how many parameters; the names of those that never got a gradient though a module of the user's own that
+holds them was called with gradients on, or `None` where no parameter ever got one; whether all gradients were 0 in the
+first steps; how many never got one and are a replaced layer's (`left`), and the names of the new one's (`strays`).
 `labels` {loader, sampled, labels}: at the end, labels from all over a dataset that gave batches of one class, one or
 two of them.
 """
