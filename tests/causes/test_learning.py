@@ -175,6 +175,18 @@ for x, y in DataLoader(data, batch_size=32):
     optimizer.step()
     scheduler.step()
 """,
+    # An optimizer that is there for the sake of its scheduler.
+    "rate_alone": """
+alone = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+scheduler = torch.optim.lr_scheduler.ExponentialLR(alone, 0.9)
+for x, y in DataLoader(data, batch_size=32):
+    optimizer.param_groups[0]["lr"] = alone.param_groups[0]["lr"] / 10
+    optimizer.zero_grad()
+    nn.functional.cross_entropy(model(x), y).backward()
+    optimizer.step()
+    alone.step()
+    scheduler.step()
+""",
     "whole_cycle": CYCLE.format(total="9 * -(-len(data) // 32)", leave=""),
     "cycle_by_length": CYCLE.format(total="9 * len(loader)", leave=""),
     "cycle_of_some": CYCLE.format(total="9 * 20", leave="if number == 19: break"),

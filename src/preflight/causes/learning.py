@@ -52,6 +52,8 @@ def without_gradient(done: Rehearsed) -> Iterator[Finding]:
         if not each["steps"] or not each["parameters"] or key in told:
             continue
         told.add(key)
+        if each["unreached"] is None and each["parameters"] == 1 and _learns(done, each["pid"]):
+            continue
         many = counted(each["parameters"], "parameter")
         if each["unreached"] is None:
             yield error(
@@ -95,6 +97,11 @@ def without_gradient(done: Rehearsed) -> Iterator[Finding]:
                 evidence={"unreached": each["unreached"][:50], "steps": each["steps"]},
                 **where(each["place"]),
             )
+
+
+def _learns(done: Rehearsed, pid: int) -> bool:
+    """Tell whether something learns: beside it, an optimizer of one number may stand for a learning rate alone."""
+    return any(each["pid"] == pid and each["steps"] and each["unreached"] is not None for each in done.of("optimizer"))
 
 
 def rests(done: Rehearsed) -> Iterator[Finding]:
