@@ -96,6 +96,7 @@ def check_are_whole(entry: Data, root: Path, config: Config) -> Iterator[Finding
         contents.bomb            an archive that unpacks to more than a hundred times its size and many gigabytes
         contents.leads-out       an archive with paths such as ../../x
         contents.weights-only    a checkpoint that holds what torch.load refuses to load since version 2.6
+        contents.gpu-tensors     a checkpoint with tensors of a GPU, and the torch that loads it has no CUDA
     """
     try:
         paths, flaws = watched(lambda: _flaws_of(entry, root), entry.deadline or config.deadline)
@@ -109,7 +110,9 @@ def check_are_whole(entry: Data, root: Path, config: Config) -> Iterator[Finding
         kinds.setdefault((flaw.kind, flaw.format), []).append((path, flaw))
     for some in kinds.values():
         yield _flawed(entry, some, len(paths))
-    yield from _refused_checkpoints(entry, [path for path in paths if formats.suffix_of(path) in CHECKPOINTS], sources)
+    checkpoints = [path for path in paths if formats.suffix_of(path) in CHECKPOINTS]
+    yield from _refused_checkpoints(entry, checkpoints, sources)
+    yield from _checkpoints_of_gpus(entry, checkpoints, sources)
 
 
 @check(per="data.open")
@@ -294,11 +297,46 @@ def _refused_checkpoints(entry: Data, paths: Sequence[str], code: _Code) -> Iter
     )
 
 
+def _checkpoints_of_gpus(entry: Data, paths: Sequence[str], code: _Code) -> Iterator[Finding]:
+    """Say which checkpoints `torch.load` would put onto a GPU, where the torch that is installed can use none."""
+    if not _is_cpu_build() or not reading.leaves_devices(code.sources) or reading.SETS_DEVICE & code.names:
+        return
+    devices = {path: found for path in paths if (found := [each for each in _devices(path) if each[:4] == "cuda"])}
+    if devices:
+        names = next(iter(devices.values()))
+        yield error(
+            f"{_some(list(devices), len(paths))} cannot be loaded here: it holds tensors of {in_a_row(names)}",
+            found=in_a_row(names),
+            wanted="a map_location, where there is no GPU",
+            cause="torch.load puts tensors where they were saved from, and the installed torch is a CPU-only build",
+            fix='Say where they are to go:\n    torch.load(path, map_location="cpu")',
+            evidence={"files": list(devices)[:10], "count": len(devices)},
+            **_about(entry, "gpu-tensors"),
+        )
+
+
 def _blocked(path: str) -> tuple[str, ...]:
     try:
         return pickles.blocked_in_checkpoint(path)
     except (pickles.NotAPickle, OSError):
         return ()
+
+
+def _devices(path: str) -> tuple[str, ...]:
+    try:
+        return pickles.devices_in_checkpoint(path)
+    except (pickles.NotAPickle, OSError):
+        return ()
+
+
+def _is_cpu_build() -> bool:
+    """Tell whether the installed torch says in its version that it has no CUDA, as those of its own index do."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("torch").partition("+")[2].startswith("cpu")
+    except PackageNotFoundError:
+        return False
 
 
 def _torch_version() -> tuple[int, ...]:

@@ -42,6 +42,15 @@ def check_every_parameter_can_learn(rehearsed: Rehearsed) -> Iterator[Finding]:
 
 
 @check(when="rehearsal", at="node")
+def check_schedule_lasts(rehearsed: Rehearsed) -> Iterator[Finding]:
+    """A schedule of learning rates that raises after its last step (OneCycleLR) has one for each batch of the real run.
+
+    learning.schedule-ends      its steps are counted without the incomplete last batches
+    """
+    yield from learning.ends_early(rehearsed)
+
+
+@check(when="rehearsal", at="node")
 def check_labels_are_of_several_classes(rehearsed: Rehearsed) -> Iterator[Finding]:
     """What the training compares with is of more than one class, within a batch too.
 

@@ -65,6 +65,7 @@ def check_program_comes_to_its_end(config: Config, rehearsed: Rehearsed) -> Iter
         rehearsal.numpy-objects       a .npy file of Python objects
         rehearsal.shared-tensors      two names of one tensor, for safetensors
         rehearsal.not-json            a value that JSON has not
+        rehearsal.not-yaml            a value that YAML has no form for
         rehearsal.closed-file         a file or logger that is used after it was closed
         rehearsal.no-folder           a folder to save into that is not there
         rehearsal.missing-file        a file to read that is not there
@@ -85,6 +86,8 @@ def check_program_comes_to_its_end(config: Config, rehearsed: Rehearsed) -> Iter
         rehearsal.cuda-fork           CUDA in a forked worker
         rehearsal.no-cuda             a GPU is asked for, and there is none
         rehearsal.deterministic       an operation without a deterministic version
+        rehearsal.no-launcher         a rank that no launcher has started
+        rehearsal.no-nccl             NCCL is asked for, and there is no GPU
         rehearsal.no-graph            a loss without a graph
         rehearsal.graph-twice         backward through one graph for the second time
         rehearsal.in-place            a tensor that backward needs was changed

@@ -41,10 +41,26 @@ data = TensorDataset(images, labels)
 model = new_model()
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 """
+CYCLE = """
+def tune():
+    model = new_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    loader = DataLoader(data, batch_size=32)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps={total})
+    for epoch in range(9):
+        for number, (x, y) in enumerate(loader):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+            cycle.step()
+            {leave}
+tune()
+"""
 JUDGES = (
     learning.not_finite,
     learning.without_gradient,
     learning.rests,
+    learning.ends_early,
     learning.one_class,
     learning.far_from_chance,
 )
@@ -63,6 +79,44 @@ BROKEN = {
         "model = new_model()\nlearn(model, optimizer, data)\n",
         "no-gradient",
         r"SGD learns nothing: none of its 6 parameters ever gets a gradient.*another model",
+    ),
+    # What a function has made is gone at the end of the program.
+    "replaced_layer": (
+        """
+def tune():
+    model = new_model()
+    optimizer = torch.optim.Adam(model.outer.parameters())
+    model.outer = nn.Linear(16, 10)
+    learn(model, optimizer, data)
+tune()
+""",
+        "no-gradient",
+        r"Adam learns nothing: none of its 2 parameters ever gets a gradient.*another model",
+    ),
+    "replaced_head": (
+        """
+def tune():
+    model = new_model()
+    optimizer = torch.optim.Adam(model.parameters())
+    model.outer = nn.Linear(16, 10)
+    learn(model, optimizer, data)
+tune()
+""",
+        "no-gradient",
+        r"no optimizer steps outer\.weight, outer\.bias, and Adam holds 2 parameters of no module.*was replaced",
+    ),
+    "cut_graph_in_function": (
+        """
+def forward(self, x):
+    return self.outer(self.inner(x).relu().detach())
+Reader.forward = forward
+def tune():
+    model = new_model()
+    learn(model, torch.optim.SGD(model.parameters(), lr=0.1), data)
+tune()
+""",
+        "no-gradient",
+        r"2 parameters of 6 never get a gradient: inner\.weight, inner\.bias.*detach",
     ),
     "cut_graph": (
         """
@@ -83,6 +137,11 @@ learn(model, optimizer, data)
         "optimizer = torch.optim.Adam(model.parameters(), lr=0.0)\nlearn(model, optimizer, data)\n",
         "no-rate",
         r"Adam moves nothing: its learning rate is 0 in all 4 steps",
+    ),
+    "short_cycle": (
+        CYCLE.format(total="9 * (len(data) // 32)", leave=""),
+        "schedule-ends",
+        r"OneCycleLR ends after 504 steps, and the program makes 513.*1,797 samples in batches of 32 are 57 batches",
     ),
     "one_class": (
         "labels[:] = 3\nlearn(model, optimizer, data)\n",
@@ -115,6 +174,63 @@ for x, y in DataLoader(data, batch_size=32):
     nn.functional.cross_entropy(model(x), y).backward()
     optimizer.step()
     scheduler.step()
+""",
+    # An optimizer that is there for the sake of its scheduler.
+    "rate_alone": """
+alone = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+scheduler = torch.optim.lr_scheduler.ExponentialLR(alone, 0.9)
+for x, y in DataLoader(data, batch_size=32):
+    optimizer.param_groups[0]["lr"] = alone.param_groups[0]["lr"] / 10
+    optimizer.zero_grad()
+    nn.functional.cross_entropy(model(x), y).backward()
+    optimizer.step()
+    alone.step()
+    scheduler.step()
+""",
+    "whole_cycle": CYCLE.format(total="9 * -(-len(data) // 32)", leave=""),
+    "cycle_by_length": CYCLE.format(total="9 * len(loader)", leave=""),
+    "cycle_of_some": CYCLE.format(total="9 * 20", leave="if number == 19: break"),
+    # The gradients of the only step are computed inside of it.
+    "closure": """
+def tune():
+    model = new_model()
+    optimizer = torch.optim.LBFGS([*model.inner.parameters(), *model.outer.parameters()], max_iter=3)
+    def closure():
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(images[:64]), labels[:64])
+        loss.backward()
+        return loss
+    optimizer.step(closure)
+tune()
+""",
+    # A part is learned by nobody on purpose, and another one waits for its turn.
+    "some_layers": """
+def tune():
+    model, later = new_model(), new_model()
+    learn(model, torch.optim.SGD([*model.outer.parameters(), *later.parameters()], lr=0.1), data)
+tune()
+""",
+    "prompt": """
+def tune():
+    model, prompt, spare = new_model(), nn.Parameter(torch.zeros(64)), [torch.zeros(3, requires_grad=True)]
+    optimizer = torch.optim.SGD([prompt, *model.outer.parameters(), *spare], lr=0.1)
+    for x, y in DataLoader(data, batch_size=32):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x + prompt), y).backward()
+        optimizer.step()
+    model.inner.requires_grad_(False)
+tune()
+""",
+    # Layers that wait at first, in a function of their own.
+    "thawed": """
+def tune():
+    model = new_model()
+    model.inner.requires_grad_(False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(2):
+        learn(model, optimizer, data)
+        model.inner.requires_grad_(True)
+tune()
 """,
     # One network learns from another, which has an optimizer of its own.
     "two_networks": """
@@ -168,7 +284,7 @@ for x, y in DataLoader(data, batch_size=32):
 def runs(rehearse_all: Callable[..., dict[str, Rehearsed]]) -> dict[str, Rehearsed]:
     programs = {name: DIGITS + text for name, text in HEALTHY.items()}
     programs |= {name: DIGITS + text for name, (text, *_) in BROKEN.items()}
-    done = rehearse_all(programs, "failures", "loaders", "learning")
+    done = rehearse_all(programs, "failures", "loaders", "learning", "schedules")
     assert not {name: each.output for name, each in done.items() if each.code}
     assert not [each for run in done.values() for each in run.of("unable")]
     return done

@@ -89,6 +89,25 @@ for x, y in DataLoader(data, batch_size=50):
         r"index 16 is out of range: Embedding has 16 rows",
         "table(",
     ),
+    "position_range": Case(
+        DIGITS
+        + """
+class Reader(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.pos_embed = nn.Embedding(32, 4)
+    def forward(self, x):
+        return self.pos_embed(torch.arange(x.shape[1]))
+reader = Reader()
+for x, y in DataLoader(data, batch_size=64):
+    reader(x)
+""",
+        "nn.Embedding(32",
+        "nn.Embedding(64",
+        "index-range",
+        r"a sequence is longer than the model has positions: Embedding `pos_embed` has 32 rows",
+        "self.pos_embed(",
+    ),
     "wrong_input": Case(
         DIGITS + "learn(DataLoader(TensorDataset(images[:, 1:], labels), batch_size=64))\n",
         "images[:, 1:]",
@@ -185,6 +204,32 @@ for epoch in range(2):
         "not-json",
         r"a Tensor is written as JSON.*\.item\(\)",
         "json.dump",
+    ),
+    "results_as_yaml": Case(
+        DIGITS + "import yaml\nyaml.safe_dump({'loss': images.numpy().mean()}, open('r.yaml', 'w'))\n",
+        "images.numpy().mean()",
+        "images.mean().item()",
+        "not-yaml",
+        r"a np\.float32 is written as YAML.*\.item\(\)",
+        "yaml.safe_dump",
+    ),
+    "without_launcher": Case(
+        DIGITS + "from torch import distributed\ndistributed.init_process_group('gloo')\n",
+        "distributed.init_process_group('gloo')",
+        "learn(DataLoader(data, batch_size=64))",
+        "no-launcher",
+        r"RANK is not set.*torchrun",
+        "init_process_group",
+    ),
+    "nccl_without_gpu": Case(
+        DIGITS
+        + "from torch import distributed\n"
+        + "distributed.init_process_group('nccl', rank=0, world_size=1, store=distributed.HashStore())\n",
+        "'nccl'",
+        "'gloo'",
+        "no-nccl",
+        r"NCCL.*needs GPUs.*gloo",
+        "init_process_group",
     ),
     "no_folder": Case(
         DIGITS + "torch.save(model.state_dict(), 'runs/one/last.pt')\n",

@@ -292,6 +292,42 @@ def test_a_variable_lets_every_checkpoint_load(judge: Any, monkeypatch: pytest.M
     assert not judge()
 
 
+@pytest.mark.parametrize(
+    ("program", "is_told"),
+    [
+        (LOADS.format(""), True),
+        (LOADS.format(', map_location="cpu"'), False),
+        (LOADS.format(", 'cpu'"), False),
+        (LOADS.format(", **how"), False),
+        (LOADS.format("") + "torch.set_default_device('cpu')\n", False),
+        ("import torch\n", False),
+    ],
+)
+def test_a_checkpoint_of_a_gpu(program: str, is_told: bool, judge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    if torch.version.cuda:
+        pytest.skip("this torch can load it")
+    Path("train.py").write_text(program)
+    # The name of a device in the settings that lie beside them says nothing of the tensors.
+    state = {"args": {"device": "cuda:0"}, "net": {"one": torch.ones(2), "two": torch.zeros(3)}}
+    torch.save(state, "data/cpu.pt")
+    torch.save(state, "data/old.pt", _use_new_zipfile_serialization=False)
+    assert not judge()
+    # As a machine with a GPU writes it.
+    monkeypatch.setattr(torch.serialization, "location_tag", lambda _: "cuda:0")
+    torch.save(state, "data/new.pt")
+    torch.save(state, "data/old.pt", _use_new_zipfile_serialization=False)
+    findings = judge()
+    assert [finding.id for finding in findings] == ["contents.gpu-tensors"] * is_told
+    for finding in findings:
+        assert (
+            "data/new.pt (and 1 more of 3 files) cannot be loaded here: it holds tensors of cuda:0" in finding.message
+        )
+        assert 'torch.load(path, map_location="cpu")' in finding.fix
+        with pytest.raises(RuntimeError, match="deserialize object on a CUDA device"):
+            torch.load("data/old.pt")
+
+
 def test_a_module_of_the_project_loads_it(judge: Any) -> None:
     Path("project.py").write_text(LOADS.format(""))
     write(a_pt=checkpoint(args=NAMESPACE))

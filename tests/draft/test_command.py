@@ -14,6 +14,10 @@ torch.manual_seed(0)
 loss = torch.nn.Linear(2, 2)(torch.ones(2)).sum()
 loss.backward()
 """
+GROUP = """
+import os
+torch.distributed.init_process_group("gloo", rank=int(os.environ.get("RANK", 0)), world_size=int({size}))
+"""
 PARSER = "import argparse\nparser = argparse.ArgumentParser()\n"
 
 
@@ -45,6 +49,9 @@ def drafted(tmp_path, monkeypatch):
         ("import sys; print(sys.argv[1])", None),
         ("import click\n@click.command()\ndef main(): pass", None),
         ('torch.distributed.init_process_group("gloo")', None),
+        (GROUP.format(size='os.environ["WORLD_SIZE"]'), None),
+        (GROUP.format(size='os.environ.get("WORLD_SIZE", 2)'), None),
+        (GROUP.format(size='os.environ.get("WORLD_SIZE", 1)'), "python train.py"),
     ],
 )
 def test_how_the_program_is_started(drafted, options, command):

@@ -235,3 +235,38 @@ def test_interrupted(tmp_path: Path, nothing_left: Callable[[], list[str]], numb
     assert nothing_left() == []
     assert not list((tmp_path / "scratch").iterdir())
     assert not (tmp_path / "big").exists()
+
+
+RANKS = """
+import os
+import torch
+from torch import distributed
+
+torch.set_num_threads(1)
+
+def save():
+    if distributed.get_rank() == 0:
+        distributed.barrier()
+
+def train(rank):
+    distributed.init_process_group("gloo", init_method="file://" + os.path.abspath("meeting"), rank=rank, world_size=2)
+    distributed.all_reduce(torch.ones(2))
+    save()
+    distributed.all_reduce(torch.ones(3))
+
+rank = 0 if os.fork() else 1
+train(rank)
+"""
+
+
+@pytest.mark.slow
+def test_ranks_that_wait_for_each_other(tmp_path: Path) -> None:
+    """A barrier that one rank alone comes to is named, however long the start of the program has taken."""
+    slow_start = "import time\nuntil = time.monotonic() + 22\nwhile time.monotonic() < until: pass\n"
+    done, findings = rehearsed(tmp_path, slow_start + RANKS, time="45s")
+    assert [(each.id, each.severity) for each in findings] == [("rehearsal.hangs", Severity.ERROR)], done.stacks
+    [finding] = findings
+    assert "ranks wait for each other" in finding.message
+    assert "barrier (" in finding.cause
+    assert "all_reduce (" in finding.cause
+    assert "distributed." in (tmp_path / "project/ends.py").read_text().splitlines()[finding.line - 1]

@@ -12,6 +12,8 @@ _SHAPES = re.compile(
     r"size|Expected hidden|Expected input batch_size|Expected batch size|size mismatch|Sizes of tensors must match|"
     r"shape mismatch|could not broadcast|size of tensor|inconsistent numbers of samples|expanded size"
 )
+# What models call their table of positions.
+_POSITIONS = re.compile(r"(^|[._])(wpe|pe|pos\w*)(\.|_|$)")
 _LEAVE_OUT = "DataLoader(..., drop_last=True)"
 
 
@@ -93,6 +95,14 @@ def _token(failure: Failure) -> Said | None:
     ids = next((each for each in failure.tensors if "high" in each), None)
     table = re.search(r"Embedding\((\d+), ", failure.module.get("shown", ""))
     has = f"{failure.layer} has {int(table[1]):,} rows" if table else "the embedding has fewer rows"
+    if table and _POSITIONS.search(failure.module["name"]):
+        return {
+            "name": "index-range",
+            "message": f"a sequence is longer than the model has positions: {has}",
+            "cause": "each position of a sequence has a row in that table, and texts are cut or padded to more than it",
+            "fix": f"Cut them to {int(table[1]):,} where they are made, or build the model for longer ones "
+            "(n_positions, max_position_embeddings)",
+        }
     return {
         "name": "index-range",
         "message": f"index {ids['high'] if ids else ''} is out of range: {has}".replace("  ", " "),

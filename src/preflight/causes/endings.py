@@ -18,6 +18,9 @@ from preflight.words import error, info, warning
 
 # A program that was idle for so many seconds, and for half of its time, waits for what does not come.
 _IDLE = 3.0
+# Ranks that wait in a collective, and nobody works: no start is as quiet for so many seconds.
+_LONG = 10.0
+_COLLECTIVES = "torch/distributed/distributed_c10d.py"
 # So many bytes a second fill a disk in a night.
 _FLOOD = 5_000_000
 _FRAME = re.compile(r'File "([^"]+)", line (\d+) in (\S+)')
@@ -88,6 +91,8 @@ def _too_many(done: Rehearsed, name: str, at: dict[str, Any]) -> Finding:
 
 
 def _unended(config: Config, done: Rehearsed, name: str, at: dict[str, Any]) -> Finding:
+    if done.idle >= _LONG and (ranks := _ranks(done.stacks, config.root)):
+        return _wait_for_each_other(done, name, ranks)
     waits, place = _place_of(done.stacks, config.root)
     where = {"file": place[0], "line": place[1]} if place else at
     if done.idle >= _IDLE and done.idle > 0.5 * done.seconds:
@@ -110,6 +115,21 @@ def _unended(config: Config, done: Rehearsed, name: str, at: dict[str, Any]) -> 
         fix="Give `rehearsal.time` more seconds",
         evidence={"batches": len(done.of("batch")), "at work in": waits},
         **at,
+    )
+
+
+def _wait_for_each_other(done: Rehearsed, name: str, ranks: list[tuple[str, str, int]]) -> Finding:
+    places = list(dict.fromkeys(f"{function} ({shown(file)}:{line})" for function, file, line in ranks))
+    _, file, line = ranks[0]
+    return error(
+        f"{name} hangs: its ranks wait for each other, and nothing was done in the last {done.idle:.0f} s",
+        id="rehearsal.hangs",
+        cause=f"they wait in {in_a_row(places)}: a collective ends once every rank has come to it",
+        fix="Have all ranks come to the same collectives in one order, none of them under a condition that holds on "
+        "some ranks alone",
+        evidence={"stack": done.stacks[-6000:], "output": done.output[-2000:]},
+        file=file,
+        line=line,
     )
 
 
@@ -204,14 +224,40 @@ def _own(place: dict[str, Any], at: dict[str, Any]) -> dict[str, Any]:
     return {"file": place["file"], "line": place["line"]} if place else at
 
 
+def _ranks(stacks: str, root: Path) -> list[tuple[str, str, int]]:
+    """Return where ranks wait, as (function of torch, file and line of the user's own), those in a collective first.
+
+    Empty where none is in a collective.
+    """
+    found: list[tuple[bool, tuple[str, str, int]]] = []
+    for block in stacks.split("Current thread")[1:]:
+        frames = _frames(block)
+        own = next((each for each in frames if _is_own(each[0], root)), None)
+        if own and "/torch/" in frames[0][0]:
+            inside = frames[: frames.index(own)]
+            collective = next((each for each in inside if each[0].endswith(_COLLECTIVES)), None)
+            found.append((collective is None, ((collective or inside[-1])[2], *own[:2])))
+    found.sort(key=lambda each: each[0])
+    return [each for _, each in found] if found and not found[0][0] else []
+
+
+def _frames(block: str) -> list[tuple[str, int, str]]:
+    """Return file, line and function of each frame of the first thread in a text of faulthandler's."""
+    thread = block.partition("\n\n")[0].partition("\nThread 0x")[0]
+    return [(file, int(line), function) for file, line, function in _FRAME.findall(thread)]
+
+
+def _is_own(file: str, root: Path) -> bool:
+    return Path(file).is_relative_to(root) and "site-packages" not in file
+
+
 def _place_of(stack: str, root: Path) -> tuple[str, tuple[str, int] | None]:
     """Return in words what the main thread was in, and the innermost frame of the user's own; see faulthandler."""
     current = stack.partition("Current thread")[2] or stack.partition("Thread 0x")[2]
-    block = current.partition("\n\n")[0].partition("\nThread 0x")[0]
-    frames = [(file, int(line), function) for file, line, function in _FRAME.findall(block)]
+    frames = _frames(current)
     if not frames:
         return "", None
-    own = [each for each in frames if Path(each[0]).is_relative_to(root) and "site-packages" not in each[0]]
+    own = [each for each in frames if _is_own(each[0], root)]
     file, line, function = (own or frames)[0]
     inner = f"{frames[0][2]}, called in " if frames[0] != (file, line, function) else ""
     return f"{inner}{function} ({shown(file)}:{line})", (file, line) if own else None

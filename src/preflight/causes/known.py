@@ -137,6 +137,13 @@ KNOWN = (
         "Make plain values of them first: `.item()` of one number, `.tolist()` of an array, `str()` of a path",
     ),
     Known(
+        "not-yaml",
+        r"cannot represent an object', <?(?P<kind>[\w.]+)",
+        "a {kind} is written as YAML, which has no such value",
+        "the results hold arrays, tensors, paths or numbers of numpy, which yaml.safe_dump cannot represent",
+        "Make plain values of them first: `.item()` of one number, `.tolist()` of an array, `str()` of a path",
+    ),
+    Known(
         "closed-file",
         r"I/O operation on closed file|write to closed file|I/O operation on closed",
         "the program writes to a file that it has closed before",
@@ -311,6 +318,22 @@ KNOWN = (
         "some parameters take no part in the loss",
         "Freeze or remove them, or have DDP look for them:\n"
         "    DistributedDataParallel(model, find_unused_parameters=True)",
+    ),
+    # Ranks.
+    Known(
+        "no-launcher",
+        r"env:// rendezvous: environment variable (?P<name>\w+) expected, but not set",
+        "the program is a rank of several, and {name} is not set: nobody has started it as one",
+        "init_process_group asks the environment for RANK, WORLD_SIZE and MASTER_ADDR, which a launcher sets and a "
+        "plain `python` does not",
+        "Start it by a launcher such as torchrun, and name that command under `rehearsal:` as well",
+    ),
+    Known(
+        "no-nccl",
+        r"Distributed package doesn't have NCCL built in|ProcessGroupNCCL is only supported with GPUs",
+        "the ranks are to talk by NCCL, which needs GPUs, and torch can use none here",
+        "the backend is nccl, and this torch is built without it or this machine has no GPU",
+        'Run where there is one, or choose the backend by\n    "nccl" if torch.cuda.is_available() else "gloo"',
     ),
     # Data.
     Known(

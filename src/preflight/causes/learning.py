@@ -52,6 +52,8 @@ def without_gradient(done: Rehearsed) -> Iterator[Finding]:
         if not each["steps"] or not each["parameters"] or key in told:
             continue
         told.add(key)
+        if each["unreached"] is None and each["parameters"] == 1 and _learns(done, each["pid"]):
+            continue
         many = counted(each["parameters"], "parameter")
         if each["unreached"] is None:
             yield error(
@@ -72,6 +74,18 @@ def without_gradient(done: Rehearsed) -> Iterator[Finding]:
                 evidence={"steps": each["steps"]},
                 **where(each["place"]),
             )
+        elif each["left"] and each["strays"]:
+            yield error(
+                f"no optimizer steps {in_a_row(each['strays'])}, and {each['optimizer']} holds "
+                f"{counted(each['left'], 'parameter')} of no module",
+                id="learning.no-gradient",
+                cause="a layer was replaced after the optimizer had been made: the optimizer has the parameters of the "
+                "old one, and the new one never learns",
+                fix="Make the optimizer once the model is built:\n"
+                f"    torch.optim.{each['optimizer']}(model.parameters())",
+                evidence={"strays": each["strays"][:50], "steps": each["steps"]},
+                **where(each["place"]),
+            )
         elif each["unreached"]:
             yield warning(
                 f"{counted(len(each['unreached']), 'parameter')} of {each['parameters']:,} never get a gradient: "
@@ -85,6 +99,11 @@ def without_gradient(done: Rehearsed) -> Iterator[Finding]:
             )
 
 
+def _learns(done: Rehearsed, pid: int) -> bool:
+    """Tell whether something learns: beside it, an optimizer of one number may stand for a learning rate alone."""
+    return any(each["pid"] == pid and each["steps"] and each["unreached"] is not None for each in done.of("optimizer"))
+
+
 def rests(done: Rehearsed) -> Iterator[Finding]:
     """Yield a finding for each optimizer whose learning rate is 0 in all of its steps."""
     for each in done.of("optimizer"):
@@ -96,6 +115,38 @@ def rests(done: Rehearsed) -> Iterator[Finding]:
                 fix="Correct the learning rate, or how the scheduler is stepped",
                 **where(each["place"]),
             )
+
+
+def ends_early(done: Rehearsed) -> Iterator[Finding]:
+    """Yield a finding for a schedule that ends before the program does, since it leaves incomplete batches out.
+
+    Only where that explains the number of its steps: a program may also end after a number of steps, or leave passes.
+    """
+    loaders = {(each["pid"], each["loader"]): each for each in done.of("loader")}
+    shown = {(each["pid"], each["loader"], each["number"]): each["shown"] for each in done.of("pass")}
+    for each in done.of("schedule"):
+        pid, passes = each["pid"], each["passes"]
+        given = [loaders.get((pid, loader), {}) for loader, _, _ in passes]
+        are_stepped = all(count == shown.get((pid, loader, number)) for loader, number, count in passes)
+        is_each = each["steps"] == sum(count for _, _, count in passes) > 0
+        if each["asked"] or not are_stepped or not is_each or not all(one.get("length") for one in given):
+            continue
+        incomplete = [one for one in given if one["last"] and one["last"] < (one["batch_size"] or 0)]
+        makes = sum(one["length"] for one in given)
+        if not makes - len(incomplete) <= each["total"] < makes:
+            continue
+        one = incomplete[0]
+        yield error(
+            f"{each['schedule']} ends after {each['total']:,} steps, and the program makes {makes:,}: it raises in the "
+            "last pass",
+            id="learning.schedule-ends",
+            found=f"total_steps {each['total']:,}",
+            wanted=f"{makes:,}",
+            cause="its steps are counted without the incomplete last batch: "
+            f"{one['samples'] or 0:,} samples in batches of {one['batch_size']} are {one['length']:,} batches",
+            fix="Count them by the loader:\n    total_steps=epochs * len(loader)",
+            **where(each["place"]),
+        )
 
 
 def one_class(done: Rehearsed) -> Iterator[Finding]:

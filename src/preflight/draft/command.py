@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from preflight.config import DEFAULT_SOURCE
 from preflight.draft.paths import Entry
 from preflight.draft.project import Project
-from preflight.system.demands import Demands
+from preflight.system.code import dotted
+from preflight.system.events import Event
 from preflight.system.flow import Flow
 
 _LEARNS = frozenset({"DataLoader", "backward", "fit", "Trainer", "Seq2SeqTrainer", "SFTTrainer"})
@@ -42,7 +43,7 @@ def of_seeds(project: Project) -> Entry:
 
 
 def _command(project: Project) -> str:
-    if len(project.scripts) != 1 or not _learns(project) or _is_launched_otherwise(project.demands):
+    if len(project.scripts) != 1 or not _learns(project) or _is_launched_otherwise(project):
         return ""
     script = project.scripts[0]
     if script.suffix != ".py" or (script.absolute().parent / "__init__.py").exists() or _reads_argv(project):
@@ -61,13 +62,28 @@ def _learns(project: Project) -> bool:
     return bool(tops & _FRAMEWORKS) and any(name.rpartition(".")[2] in _LEARNS for name in project.demands.calls)
 
 
-def _is_launched_otherwise(demands: Demands) -> bool:
+def _is_launched_otherwise(project: Project) -> bool:
     """Tell whether a launcher starts its processes, or it reads its command line in a way that is not followed here."""
-    ranks = any(name.endswith(".init_process_group") for name in demands.calls)
-    spawns = any(name.endswith(("multiprocessing.spawn", "mp.spawn")) for name in demands.calls)
-    return (ranks and not spawns) or any(
-        name.startswith(_OTHER_PARSERS) or name.rpartition(".")[2] in _OTHER_CLASSES for name in demands.calls
+    calls, flow = project.demands.calls, project.flow
+    groups = [each.node for each in flow.events if isinstance(each.node, ast.Call) and _makes_group(each, flow)]
+    spawns = any(name.endswith(("multiprocessing.spawn", "mp.spawn")) for name in calls)
+    return (not spawns and not all(_may_be_alone(each) for each in groups)) or any(
+        name.startswith(_OTHER_PARSERS) or name.rpartition(".")[2] in _OTHER_CLASSES for name in calls
     )
+
+
+def _makes_group(event: Event, flow: Flow) -> bool:
+    return flow.called(event).endswith(".init_process_group")
+
+
+def _may_be_alone(group: ast.Call) -> bool:
+    """Tell whether a process that no launcher has started is the only one, as by `os.environ.get("WORLD_SIZE", 1)`."""
+    sizes = [each.value for each in group.keywords if each.arg == "world_size"]
+    for node in (node for size in sizes for node in ast.walk(size)):
+        match node:
+            case ast.Call(func=function, args=[ast.Constant(value="WORLD_SIZE"), ast.Constant(value=1 | "1")]):
+                return dotted(function) in ("os.environ.get", "os.getenv", "environ.get", "getenv")
+    return False
 
 
 def _reads_argv(project: Project) -> bool:

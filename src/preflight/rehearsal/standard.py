@@ -20,7 +20,7 @@ from preflight.rehearsal.program import Rehearsed, Way, rehearse
 from preflight.rehearsal.view import View, ViewRefused, opened
 
 # What is watched in it: modules of `preflight.rehearsal.inside`.
-FEATURES = ("offline", "failures", "loaders", "meters", "modes", "streams", "learning")
+FEATURES = ("offline", "failures", "loaders", "meters", "modes", "streams", "learning", "schedules")
 # What only a view answers, and no real folder of the user's: a copy of what belongs to somebody else, a move between
 # two layers.
 _LIMITS = ("Value too large for defined data type", "Invalid cross-device link")

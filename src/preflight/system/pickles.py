@@ -32,19 +32,35 @@ def blocked_in_checkpoint(path: str) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if _is_blocked(name)))
 
 
+def devices_in_checkpoint(path: str) -> tuple[str, ...]:
+    """Return the devices that the tensors in a file of `torch.save` were saved from, such as `cuda:0`.
+
+    Raises NotAPickle where the file is none of `torch.save`, OSError where it cannot be read.
+    """
+    return tuple(sorted({device for stream in _pickles_of(path) for device in _read(stream)[1]}))
+
+
 def imports_of(stream: IO[bytes]) -> set[str]:
     """Return the full names of what one pickle imports; raises NotAPickle where it breaks off."""
+    return _read(stream)[0]
+
+
+def _read(stream: IO[bytes]) -> tuple[set[str], set[str]]:
+    """Return what a pickle imports, and the last text of each of its persistent ids: the device of a storage."""
     import pickletools
 
     names: set[str] = set()
+    devices: set[str] = set()
     texts: list[str] = []
     memo: dict[int, str] = {}
     try:
         for opcode, argument, _ in pickletools.genops(stream):
             _follow(opcode.name, argument, names, texts, memo)
+            if opcode.name == "BINPERSID":
+                devices.update(texts[-1:])
     except Exception as problem:  # noqa: BLE001 - whatever a broken pickle makes it raise
         raise NotAPickle(str(problem)) from None
-    return names
+    return names, devices
 
 
 def _follow(name: str, argument: Any, names: set[str], texts: list[str], memo: dict[int, str]) -> None:

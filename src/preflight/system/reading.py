@@ -23,6 +23,7 @@ NAMES_DELIMITER = frozenset({"sep", "delimiter", "Sniffer", "delim_whitespace", 
 FORGIVES_BYTES = frozenset({"encoding_errors", "errors", "surrogateescape", "chardet", "charset_normalizer"})
 MENDS_IMAGES = frozenset({"LOAD_TRUNCATED_IMAGES"})
 LIFTS_LIMITS = frozenset({"MAX_IMAGE_PIXELS"})
+SETS_DEVICE = frozenset({"set_default_device"})
 TRUSTS_CHECKPOINTS = frozenset({"add_safe_globals", "safe_globals"})
 _LABELS = {"y", "ys", "label", "labels", "target", "targets", "lab", "cls", "classes"}
 # fmt: on
@@ -79,6 +80,18 @@ def _is_utf8(node: ast.expr) -> bool:
 
 def checkpoint_loads(sources: Iterable[Source]) -> list[bool | None]:
     """Return `weights_only` of each `torch.load`: None where it is not given or not a plain True or False."""
+    return [_weights_only(call) for call in _torch_loads(sources)]
+
+
+def leaves_devices(sources: Iterable[Source]) -> bool:
+    """Tell whether the files call `torch.load`, and never say to which device."""
+    calls = _torch_loads(sources)
+    return bool(calls) and not any(
+        len(call.args) > 1 or any(each.arg in (None, "map_location") for each in call.keywords) for call in calls
+    )
+
+
+def _torch_loads(sources: Iterable[Source]) -> list[ast.Call]:
     sources = list(sources)
     aliases = {"torch.load"}
     for node in _nodes(sources):
@@ -87,8 +100,7 @@ def checkpoint_loads(sources: Iterable[Source]) -> list[bool | None]:
                 aliases |= {f"{each.asname}.load" for each in names if each.name == "torch" and each.asname}
             case ast.ImportFrom(module="torch", names=names):
                 aliases |= {each.asname or each.name for each in names if each.name == "load"}
-    calls = [node for node in _nodes(sources) if isinstance(node, ast.Call) and dotted(node.func) in aliases]
-    return [_weights_only(call) for call in calls]
+    return [node for node in _nodes(sources) if isinstance(node, ast.Call) and dotted(node.func) in aliases]
 
 
 def _weights_only(call: ast.Call) -> bool | None:

@@ -3,15 +3,17 @@
 `loss` {number, value, dtype, place, batch, entropy, classes, mean, samples, labels}: a backward pass from one number.
 Where a cross entropy is found in its graph, `entropy` is its node, `classes` how many it tells apart, `mean` its mean
 over the `samples` that have a label, and `labels` the first few distinct ones.
-`optimizer` {optimizer, steps, parameters, unreached, zero, rates, place}: at the end, what an optimizer had to step:
-how many parameters; the names of those that never got a gradient though a module of the user's own that holds them was
-called with gradients on, or `None` where no parameter ever got one; whether all gradients were 0 in the first steps.
+`optimizer` {optimizer, steps, parameters, unreached, zero, left, strays, rates, place}: at the end, what an optimizer
+had to step: how many parameters; the names of those that never got a gradient though a module of the user's own that
+holds them was called with gradients on, or `None` where no parameter ever got one; whether all gradients were 0 in the
+first steps; how many never got one and are a replaced layer's (`left`), and the names of the new one's (`strays`).
 `labels` {loader, sampled, labels}: at the end, labels from all over a dataset that gave batches of one class, one or
 two of them.
 """
 
 import atexit
 import functools
+import gc
 import math
 import sys
 import time
@@ -30,6 +32,7 @@ _PATIENCE = 2.0
 _number = 0
 _called: dict[int, Any] = {}
 _optimizers: dict[int, "_Stepped"] = {}
+_stepped: list["_Stepped"] = []
 _suspects: dict[int, Any] = {}
 
 
@@ -38,15 +41,27 @@ class _Stepped:
 
     def __init__(self, optimizer: Any) -> None:
         self.optimizer = weakref.ref(optimizer)
+        self.kind = type(optimizer).__name__
         self.steps = 0
         self.place = places.here()
         self.reached: set[int] = set()
         self.is_zero = True
         self.rates: set[float] = set()
+        self.parameters: list[int] = []
+        self.names: dict[int, str] = {}
+        self.left: list[int] = []
+        self.strays: list[str] = []
+
+    def begin(self) -> None:
+        """Note that a step begins."""
+        self.steps += 1
+        self.look()
+        # An optimizer that is made in a function is gone at the end of the program: now and then is early enough.
+        if not self.steps & (self.steps - 1):
+            self.remember()
 
     def look(self) -> None:
-        """See which parameters have a gradient before a step."""
-        self.steps += 1
+        """See which parameters have a gradient: before a step, and after it where a closure computes them."""
         for group in self.optimizer().param_groups:  # type: ignore[union-attr]
             self.rates.add(float(group.get("lr", 0)))
             for parameter in group["params"]:
@@ -55,6 +70,40 @@ class _Stepped:
                 self.reached.add(id(parameter))
                 if self.is_zero:
                     self.is_zero = not parameter.grad.is_sparse and not bool(parameter.grad.any())
+
+    def remember(self) -> None:
+        """Note what there is to step, and what it is called."""
+        if (optimizer := self.optimizer()) is None:
+            return
+        parameters = [each for group in optimizer.param_groups for each in group["params"] if each.requires_grad]
+        self.parameters = [id(each) for each in parameters]
+        modules = [module for each in _called.values() if (module := each()) is not None]
+        names = _names(modules)
+        self.names = {each: names[each] for each in self.parameters if each in names}
+        rest = [each for each in parameters if id(each) not in self.reached and id(each) not in names]
+        if rest and self.reached and self.steps > 1:
+            left = [each for each in rest if type(each).__name__ == "Parameter" and not _is_held(each)]
+            strays = [each for each in _strays(modules) if id(each) in names] if left else []
+            # A layer stands in the place of another of its kind; anything else may be on purpose.
+            if sorted(each.dim() for each in left) == sorted(each.dim() for each in strays):
+                self.left, self.strays = [id(each) for each in left], [names[id(each)] for each in strays]
+
+    def tell(self) -> None:
+        """Tell what was seen of it."""
+        self.remember()
+        unreached = [self.names[each] for each in self.parameters if each not in self.reached and each in self.names]
+        wire.tell(
+            "optimizer",
+            optimizer=self.kind,
+            steps=self.steps,
+            parameters=len(self.parameters),
+            unreached=unreached if self.reached else None,
+            zero=bool(self.reached) and self.is_zero,
+            left=sum(each not in self.reached for each in self.left),
+            strays=self.strays,
+            rates=sorted(self.rates)[-_FEW:],
+            place=self.place,
+        )
 
 
 def install(_: dict[str, Any]) -> None:
@@ -74,20 +123,23 @@ def _watch(torch: ModuleType) -> None:
         return backward(self, *arguments, **named)
 
     torch.Tensor.backward = watched
-    hooks.around_step(torch, "pre", _look_at_step)
+    hooks.around_step(torch, "pre", lambda optimizer: _stepped_by(optimizer).begin())
+    hooks.around_step(torch, "post", lambda optimizer: _stepped_by(optimizer).look())
     hooks.before_forward(torch, functools.partial(_look_at_module, torch))
 
 
 def _look_at_module(torch: ModuleType, module: Any) -> None:
-    if id(module) not in _called and torch.is_grad_enabled():
+    known = _called.get(id(module))
+    if (known is None or known() is not module) and torch.is_grad_enabled():
         _called[id(module)] = weakref.ref(module)
 
 
-def _look_at_step(optimizer: Any) -> None:
+def _stepped_by(optimizer: Any) -> _Stepped:
     stepped = _optimizers.get(id(optimizer))
     if stepped is None or stepped.optimizer() is not optimizer:
         stepped = _optimizers[id(optimizer)] = _Stepped(optimizer)
-    stepped.look()
+        _stepped.append(stepped)
+    return stepped
 
 
 def _look_at_loss(loss: Any) -> None:
@@ -156,23 +208,30 @@ def _facts(name: str, classes: int, mean: float, labels: Any) -> dict[str, Any]:
 
 
 def _tell_optimizers() -> None:
-    modules = [module for each in _called.values() if (module := each()) is not None]
-    names = _names(modules)
-    for stepped in _optimizers.values():
-        if (optimizer := stepped.optimizer()) is None:
-            continue
-        parameters = [each for group in optimizer.param_groups for each in group["params"] if each.requires_grad]
-        unreached = [names[id(each)] for each in parameters if id(each) not in stepped.reached and id(each) in names]
-        wire.tell(
-            "optimizer",
-            optimizer=type(optimizer).__name__,
-            steps=stepped.steps,
-            parameters=len(parameters),
-            unreached=unreached if stepped.reached else None,
-            zero=bool(stepped.reached) and stepped.is_zero,
-            rates=sorted(stepped.rates)[-_FEW:],
-            place=stepped.place,
-        )
+    for stepped in _stepped:
+        stepped.tell()
+
+
+def _is_held(parameter: Any) -> bool:
+    """Tell whether a module, or anything else, holds a parameter by a name."""
+    return any(isinstance(each, dict) and _named(each, parameter) for each in gc.get_referrers(parameter))
+
+
+def _named(names: dict[Any, Any], parameter: Any) -> bool:
+    # A group of an optimizer holds a list, and its state has the parameter as a key.
+    return any(value is parameter for name, value in names.items() if isinstance(name, str))
+
+
+def _strays(modules: list[Any]) -> list[Any]:
+    """Return the parameters of these modules that have a gradient now, and are in no optimizer that has stepped."""
+    alive = [optimizer for each in _stepped if (optimizer := each.optimizer()) is not None]
+    known = {id(each) for optimizer in alive for group in optimizer.param_groups for each in group["params"]}
+    return [
+        each
+        for module in modules
+        for each in module.parameters(recurse=False)
+        if each.grad is not None and id(each) not in known
+    ]
 
 
 def _names(modules: list[Any]) -> dict[int, str]:

@@ -56,6 +56,11 @@ def current() -> dict[str, Any] | None:
     return _in_hands[-1] if _in_hands else None
 
 
+def is_asked(number: int) -> bool:
+    """Tell whether the program has asked how long the loader of that number is."""
+    return any(watched.number == number and watched.is_asked for watched in list(_watched.values()))
+
+
 class _Watched:
     """What is known of one DataLoader, and how far its passes went."""
 

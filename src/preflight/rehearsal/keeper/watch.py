@@ -18,6 +18,8 @@ TELL_STACK = signal.SIGRTMAX - 2 if hasattr(signal, "SIGRTMAX") else None
 PAUSE = 0.05
 # How long helpers of a program that has ended (a tracker's, a pool's) may take to follow it.
 GRACE = 3.0
+# Running or about to, and reading or writing.
+_WANTS = ("R", "D")
 
 
 class Watch:
@@ -63,10 +65,10 @@ class Watch:
 
     def _is_working(self, states: dict[int, tuple[str, int]]) -> bool:
         """Tell whether something was done since the last look: a process ran, wants to, began, ended, or reads."""
-        ticks, before = (sum(ticks for _, ticks in each.values()) for each in (states, self.states))
-        # More than a hundredth of a second within half of one: less is what threads need that only wait.
-        is_busy = abs(ticks - before) > os.sysconf("SC_CLK_TCK") / 100
-        return is_busy or states.keys() != self.states.keys() or any(state in "RD" for state, _ in states.values())
+        if states.keys() != self.states.keys():
+            return True
+        before = [self.states[pid] for pid in states]
+        return any(_has_worked(now, then) for now, then in zip(states.values(), before, strict=True))
 
     def _is_full(self, times: int) -> bool:
         if self.room < 0:
@@ -82,3 +84,11 @@ class Watch:
             reap()
             time.sleep(PAUSE)
         return [{"pid": pid, "argv": name_of(pid)} for pid in left if name_of(pid)]
+
+
+def _has_worked(now: tuple[str, int], then: tuple[str, int]) -> bool:
+    """Tell whether a process did something between two looks: more than to see whether what it waits for has come."""
+    ticks = abs(now[1] - then[1])
+    # More than a hundredth of a second within half of one: less is what threads need that only wait.
+    is_busy = ticks > os.sysconf("SC_CLK_TCK") / 100
+    return is_busy or (now[0] in _WANTS and (ticks > 0 or then[0] in _WANTS))
