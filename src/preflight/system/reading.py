@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 
 from preflight.system.code import Source, dotted
@@ -21,6 +22,10 @@ MAPS_LABELS = frozenset({
 })
 NAMES_DELIMITER = frozenset({"sep", "delimiter", "Sniffer", "delim_whitespace", "dialect", "separator"})
 FORGIVES_BYTES = frozenset({"encoding_errors", "errors", "surrogateescape", "chardet", "charset_normalizer"})
+_ANOTHER = re.compile(
+    r"(?i)(iso[-_]?)?8859[-_]\d+|latin[-_]?\d|cp\d{3,4}|windows[-_]?125\d|utf[-_]?(7|16|32)([-_]?[bl]e)?"
+    r"|gb(k|2312|18030)|big5|euc[-_](jp|kr)|shift[-_]?jis|sjis|koi8[-_][ru]|mac[-_]?roman"
+)
 MENDS_IMAGES = frozenset({"LOAD_TRUNCATED_IMAGES"})
 LIFTS_LIMITS = frozenset({"MAX_IMAGE_PIXELS"})
 SETS_DEVICE = frozenset({"set_default_device"})
@@ -57,8 +62,13 @@ def copes_with_bytes(sources: Iterable[Source]) -> bool:
     """Tell whether the program reads text in another encoding than UTF-8, or goes on where bytes are of none."""
     sources = list(sources)
     return bool(FORGIVES_BYTES & names_in(sources)) or any(
-        not _is_utf8(encoding) for node in _nodes(sources) for encoding in _encodings_of(node)
+        _names_another(node) or not all(map(_is_utf8, _encodings_of(node))) for node in _nodes(sources)
     )
+
+
+def _names_another(node: ast.AST) -> bool:
+    """Tell whether it is the name of another encoding, wherever it is given: `codecs.open(path, "r", "cp1252")`."""
+    return isinstance(node, ast.Constant) and isinstance(node.value, str) and bool(_ANOTHER.fullmatch(node.value))
 
 
 def _encodings_of(node: ast.AST) -> Iterator[ast.expr]:
