@@ -97,7 +97,7 @@ def check_text_is_text(config: Config, root: Path) -> Iterator[Finding]:
 
 
 def _composed(text: str) -> yaml.Node | None:
-    """Return the nodes of the file; None where PyYAML refuses what preflight reads, as an anchor that is there twice."""
+    """Return the nodes of the file; None where PyYAML refuses it, as for an anchor that is there twice."""
     try:
         node: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError:
