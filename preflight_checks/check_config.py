@@ -24,7 +24,7 @@ from preflight.config import Config
 from preflight.config.document import Node, child_key, parse
 from preflight.system.keys import Key, Reading, read_keys
 from preflight.system.programs import read_scripts, scripts_of
-from preflight.system.readers import Readers
+from preflight.system.readers import Readers, composed
 from preflight.system.spelling import is_misspelling
 
 # Numbers to everybody, and to YAML 1.2, but text to YAML 1.1 (PyYAML), which wants a dot and a signed exponent.
@@ -49,7 +49,7 @@ def check_numbers_are_numbers(config: Config, root: Path) -> Iterator[Finding]:
     """
     if not config.text or "e" not in config.text.lower():
         return
-    found = list(_numbers_as_text(yaml.compose(config.text, Loader=yaml.SafeLoader), "", set()))
+    found = list(_numbers_as_text(composed(config.text), "", set()))
     found = [(key, node) for key, node in found if "!!" not in _written(node, config.text)]
     readers = Readers.in_folder(root) if found else Readers(())
     for key, node in found:
@@ -134,7 +134,7 @@ def check_words_are_words(config: Config, root: Path) -> Iterator[Finding]:
     project = Readers.in_folder(root) if BOOLEAN.search(config.text) else Readers(())
     if not project.plain:
         return
-    for key, node in _boolean_words(yaml.compose(config.text, Loader=yaml.SafeLoader), "", set()):
+    for key, node in _boolean_words(composed(config.text), "", set()):
         is_code = key.endswith("]") and _is_among_codes(config.experiment, key)
         yield (error if is_code and project.mentions(key.rpartition("[")[0].rpartition(".")[2]) else warning)(
             f"{key}: {node.value} is read as a boolean by PyYAML, not as a word",

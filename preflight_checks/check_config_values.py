@@ -22,7 +22,7 @@ from preflight import Finding, check, error, warning
 from preflight.config import Config
 from preflight.phrases import shown
 from preflight.system.programs import read_scripts, scripts_of
-from preflight.system.readers import Readers
+from preflight.system.readers import Readers, composed, refusal
 from preflight.system.texts import Taken, taken_by_method, taken_in_paths
 
 Key = tuple[str, ...]
@@ -32,6 +32,27 @@ TUPLE = re.compile(rf"\(\s*{A_NUMBER}(?:\s*,\s*{A_NUMBER})+\s*,?\s*\)")
 # What makes a tuple of a text.
 READS_TUPLES = ("literal_eval", "eval", "make_tuple", "split", "strip", "findall", "loads", "safe_eval")
 OF_PEOPLE = re.compile(r"(?:^|_)(?:notes?|comments?|desc|description|titles?|name|tags?|label)$", re.IGNORECASE)
+
+
+@check(at="launch")
+def check_the_program_can_read_it(config: Config, root: Path) -> Iterator[Finding]:
+    """PyYAML takes the file, where the program reads it with PyYAML.
+
+    In YAML 1.2 an anchor may stand twice, and preflight reads such a file; PyYAML refuses it as a whole.
+
+        config.refused    PyYAML refuses the file
+    """
+    refused = refusal(config.text) if config.text and "&" in config.text else None
+    if refused and Readers.in_folder(root).plain:
+        message, line = refused
+        yield error(
+            f"PyYAML refuses the file: {message}",
+            id="config.refused",
+            cause="the program reads it with PyYAML, which knows YAML 1.1",
+            fix="Give the second one another name",
+            file=config.source,
+            line=line,
+        )
 
 
 @check(at="launch")
@@ -47,7 +68,7 @@ def check_values_are_yaml(config: Config, root: Path) -> Iterator[Finding]:
         return
     found = [
         (key, node)
-        for key, node in _scalars(_composed(config.text), (), set())
+        for key, node in _scalars(composed(config.text), (), set())
         if node.tag.endswith(":str") and (node.value == "None" or TUPLE.fullmatch(node.value))
     ]
     project = Readers.in_folder(root) if found else Readers(())
@@ -96,15 +117,6 @@ def check_text_is_text(config: Config, root: Path) -> Iterator[Finding]:
                 yield _no_text(odd[0], values[odd[0]], where, config)
 
 
-def _composed(text: str) -> yaml.Node | None:
-    """Return the nodes of the file; None where PyYAML refuses what preflight reads, as an anchor that comes twice."""
-    try:
-        node: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError:
-        return None
-    return node
-
-
 def _scalars(node: yaml.Node | None, above: Key, seen: set[int]) -> Iterator[tuple[Key, yaml.ScalarNode]]:
     """Yield the values of the experiment's part that stand there without quotes and tags."""
     if node is None or id(node) in seen:
@@ -124,7 +136,7 @@ def _scalars(node: yaml.Node | None, above: Key, seen: set[int]) -> Iterator[tup
 def _other_scalars(config: Config) -> Iterator[tuple[Key, yaml.ScalarNode]]:
     """Yield the values that are no text; one that counts as false may be asked for that first."""
     if config.text and config.experiment:
-        for key, node in _scalars(_composed(config.text), (), set()):
+        for key, node in _scalars(composed(config.text), (), set()):
             if not node.tag.endswith((":str", ":null")) and _value(config.experiment, key):
                 yield key, node
 

@@ -23,6 +23,16 @@ def about(checks: ModuleType, name: str, root: Path, text: str, code: str) -> li
     return list(getattr(checks, f"check_{name}")(loaded, root))
 
 
+def test_an_anchor_that_stands_twice(checks: ModuleType, tmp_path: Path) -> None:
+    text = "lr: &rate 1.0e-4\nmin_lr: &rate 1.0e-5\nlast: *rate\n"
+    [finding] = about(checks, "the_program_can_read_it", tmp_path, text, "")
+    assert (finding.id, finding.severity, finding.line) == ("config.refused", Severity.ERROR, 2)
+    assert finding.message == "PyYAML refuses the file: found duplicate anchor 'rate'"
+    assert about(checks, "values_are_yaml", tmp_path, f"{text}steps: None\n", "cfg['steps'] is None") == []
+    assert about(checks, "the_program_can_read_it", tmp_path, text.replace("min_lr: &rate", "min_lr:"), "") == []
+    assert about(checks, "the_program_can_read_it", tmp_path, text, "import ruamel.yaml") == []
+
+
 @pytest.mark.parametrize(
     "code",
     [

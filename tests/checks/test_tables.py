@@ -111,9 +111,7 @@ def test_another_encoding(judge: Any) -> None:
     assert only(judge()).severity is Severity.WARNING
     assert only(judge(encoding="utf-8")).severity is Severity.ERROR
     assert not judge(encoding="latin-1")
-    Path("train.py").write_text(
-        "import codecs\nrows = list(codecs.open('a.csv', 'r', 'ISO-8859-1'))\n"
-    )
+    Path("train.py").write_text("import codecs\nrows = list(codecs.open('a.csv', 'r', 'ISO-8859-1'))\n")
     assert not judge()
     Path("train.py").write_text(PANDAS.replace("'a.csv'", "'a.csv', encoding='cp1252'"))
     assert not judge(columns=("id",))

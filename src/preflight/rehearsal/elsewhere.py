@@ -7,11 +7,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from preflight import writing
 from preflight.config import Config
 from preflight.rehearsal.command import Command
+from preflight.system.readers import composed
 
 
 def led_elsewhere(config: Config, command: Command, folder: Path) -> Command | None:
@@ -40,7 +40,7 @@ def _scalars(text: str) -> Iterator[tuple[int, int, str]]:
     """Yield start, end and value of each scalar of the experiment's part of a config file."""
     import yaml
 
-    root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+    root = composed(text)
     unseen = [value for key, value in root.value if key.value != "preflight"] if root else []
     while unseen:
         node = unseen.pop()
