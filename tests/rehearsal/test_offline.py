@@ -59,7 +59,7 @@ def test_nothing_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_nothing_of_ours_is_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFLIGHT_WORKER", "1")
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    for name in [each for each in os.environ if each.startswith("PYTEST_XDIST")]:
+    for name in [each for each in os.environ if each.startswith(("PYTEST_XDIST", "PYTEST_ADDOPTS"))]:
         monkeypatch.delenv(name)  # of the process that runs this test
     done = run(tmp_path, "import os; print([name for name in os.environ if name.startswith(('PYTEST', 'PREFLIGHT'))])")
     assert done.output == "['PREFLIGHT_REHEARSAL']\n"
