@@ -22,9 +22,10 @@ import yaml
 from preflight import Finding, check, error, info, warning
 from preflight.config import Config
 from preflight.config.document import Node, child_key, parse
-from preflight.system.keys import Key, Reading, read_keys
+from preflight.system.keys import Key, Reading, read_keys, value_at
+from preflight.system.nodes import composed, scalars
 from preflight.system.programs import read_scripts, scripts_of
-from preflight.system.readers import Readers, composed
+from preflight.system.readers import Readers
 from preflight.system.spelling import is_misspelling
 
 # Numbers to everybody, and to YAML 1.2, but text to YAML 1.1 (PyYAML), which wants a dot and a signed exponent.
@@ -49,8 +50,11 @@ def check_numbers_are_numbers(config: Config, root: Path) -> Iterator[Finding]:
     """
     if not config.text or "e" not in config.text.lower():
         return
-    found = list(_numbers_as_text(composed(config.text), "", set()))
-    found = [(key, node) for key, node in found if "!!" not in _written(node, config.text)]
+    found = [
+        (_dotted(key), node)
+        for key, node in scalars(config.text)
+        if _is_number_as_text(node) and "!!" not in _written(node, config.text)
+    ]
     readers = Readers.in_folder(root) if found else Readers(())
     for key, node in found:
         above, _, name = re.sub(r"(\[\d+\])+$", "", key).rpartition(".")
@@ -185,6 +189,18 @@ def _texts(section: Mapping[str, Any], above: Key) -> Iterator[tuple[Key, str]]:
             yield (*above, name), value
 
 
+def _is_number_as_text(node: yaml.ScalarNode) -> bool:
+    is_text = node.style is None and node.tag.endswith(":str")
+    return is_text and NUMBER.fullmatch(node.value) is not None and math.isfinite(float(node.value))
+
+
+def _dotted(key: tuple[str | int, ...]) -> str:
+    dotted = ""
+    for step in key:
+        dotted = child_key(dotted, step, index=isinstance(step, int))
+    return dotted
+
+
 def _boolean_words(node: yaml.Node | None, key: str, seen: set[int]) -> Iterator[tuple[str, yaml.ScalarNode]]:
     if node is None or id(node) in seen:
         return
@@ -210,9 +226,7 @@ def _boolean_words(node: yaml.Node | None, key: str, seen: set[int]) -> Iterator
 def _is_among_codes(experiment: Mapping[str, Any], key: str) -> bool:
     """Say whether an item of a list stands among codes of languages or countries, where false can be no other."""
     path = key.rpartition("[")[0].split(".")
-    codes: Any = experiment
-    for step in path:
-        codes = codes.get(step) if isinstance(codes, Mapping) else None
+    codes = value_at(experiment, path)
     others = [each for each in codes if isinstance(each, str)] if isinstance(codes, list) else []
     return bool(OF_PLACES.search(path[-1])) and bool(others) and all(map(CODE.fullmatch, others))
 
@@ -279,23 +293,6 @@ def _line(root: Node, key: Key) -> int:
     for step in key:
         node = node.value[step]
     return node.line
-
-
-def _numbers_as_text(node: yaml.Node | None, key: str, seen: set[int]) -> Iterator[tuple[str, yaml.ScalarNode]]:
-    if node is None or id(node) in seen:
-        return
-    seen.add(id(node))
-    if isinstance(node, yaml.MappingNode):
-        for name, value in node.value:
-            if key or name.value != "preflight":
-                yield from _numbers_as_text(value, child_key(key, name.value), seen)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            yield from _numbers_as_text(value, child_key(key, index, index=True), seen)
-    elif isinstance(node, yaml.ScalarNode) and node.style is None and node.tag.endswith(":str"):
-        match = NUMBER.fullmatch(node.value)
-        if match and math.isfinite(float(node.value)):
-            yield key, node
 
 
 def _written(node: yaml.ScalarNode, text: str) -> str:

@@ -21,8 +21,10 @@ import yaml
 from preflight import Finding, check, error, warning
 from preflight.config import Config
 from preflight.phrases import shown
+from preflight.system.keys import value_at
+from preflight.system.nodes import refusal, scalars
 from preflight.system.programs import read_scripts, scripts_of
-from preflight.system.readers import Readers, composed, refusal
+from preflight.system.readers import Readers
 from preflight.system.texts import Taken, taken_by_method, taken_in_paths
 
 Key = tuple[str, ...]
@@ -68,7 +70,7 @@ def check_values_are_yaml(config: Config, root: Path) -> Iterator[Finding]:
         return
     found = [
         (key, node)
-        for key, node in _scalars(composed(config.text), (), set())
+        for key, node in _plain(config.text)
         if node.tag.endswith(":str") and (node.value == "None" or TUPLE.fullmatch(node.value))
     ]
     project = Readers.in_folder(root) if found else Readers(())
@@ -106,7 +108,7 @@ def check_text_is_text(config: Config, root: Path) -> Iterator[Finding]:
         if isinstance(key, tuple) and key in values and key not in told:
             told.add(key)
             yield _no_text(key, values[key], f"{_place(taken, root)} takes it for text", config)
-    changed = {key for key, node in values.items() if str(_value(config.experiment, key)) != node.value}
+    changed = {key for key, node in values.items() if str(value_at(config.experiment, key)) != node.value}
     for taken in taken_in_paths(sources, config.source) if changed - told else ():
         odd = [part for part in taken.parts if isinstance(part, tuple) and part in changed - told]
         if len(odd) == 1 and (paths := _paths(taken, values, config.experiment)):
@@ -117,35 +119,19 @@ def check_text_is_text(config: Config, root: Path) -> Iterator[Finding]:
                 yield _no_text(odd[0], values[odd[0]], where, config)
 
 
-def _scalars(node: yaml.Node | None, above: Key, seen: set[int]) -> Iterator[tuple[Key, yaml.ScalarNode]]:
-    """Yield the values of the experiment's part that stand there without quotes and tags."""
-    if node is None or id(node) in seen:
-        return
-    seen.add(id(node))
-    if isinstance(node, yaml.MappingNode):
-        for name, value in node.value:
-            if above or name.value != "preflight":
-                yield from _scalars(value, (*above, str(name.value)), seen)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            yield from _scalars(value, (*above, str(index)), seen)
-    elif isinstance(node, yaml.ScalarNode) and node.style is None and above:
-        yield above, node
+def _plain(text: str) -> Iterator[tuple[Key, yaml.ScalarNode]]:
+    """Yield the values that stand in the experiment's part without quotes."""
+    for key, node in scalars(text):
+        if node.style is None:
+            yield tuple(map(str, key)), node
 
 
 def _other_scalars(config: Config) -> Iterator[tuple[Key, yaml.ScalarNode]]:
     """Yield the values that are no text; one that counts as false may be asked for that first."""
     if config.text and config.experiment:
-        for key, node in _scalars(composed(config.text), (), set()):
-            if not node.tag.endswith((":str", ":null")) and _value(config.experiment, key):
+        for key, node in _plain(config.text):
+            if not node.tag.endswith((":str", ":null")) and value_at(config.experiment, key):
                 yield key, node
-
-
-def _value(experiment: Mapping[str, Any], key: Key) -> Any:
-    value: Any = experiment
-    for step in key:
-        value = value.get(step) if isinstance(value, Mapping) else None
-    return value
 
 
 def _paths(
@@ -154,7 +140,7 @@ def _paths(
     """Return the path with the values as they are read, and as they are written; None where a value is not known."""
     read = written = ""
     for part in taken.parts:
-        value = _value(experiment, part) if isinstance(part, tuple) else part
+        value = value_at(experiment, part) if isinstance(part, tuple) else part
         if not isinstance(value, str | int | float) or (isinstance(value, str) and "$" in value):
             return None
         read += str(value)
@@ -182,7 +168,7 @@ def _python(say: Any, key: Key, node: yaml.ScalarNode, meant: str, config: Confi
 
 
 def _no_text(key: Key, node: yaml.ScalarNode, use: str, config: Config) -> Finding:
-    value = _value(config.experiment, key)
+    value = value_at(config.experiment, key)
     kind = "boolean" if isinstance(value, bool) else "date" if isinstance(value, date) else "number"
     reason = "PyYAML takes digits with colons for a number to the base 60" if ":" in node.value else ""
     return error(

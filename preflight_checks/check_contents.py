@@ -331,22 +331,25 @@ def _devices(path: str) -> tuple[str, ...]:
 
 def _is_cpu_build() -> bool:
     """Tell whether the installed torch says in its version that it has no CUDA, as those of its own index do."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("torch").partition("+")[2].startswith("cpu")
-    except PackageNotFoundError:
-        return False
+    return _installed_torch().partition("+")[2].startswith("cpu")
 
 
 def _torch_version() -> tuple[int, ...]:
+    """Return the first two numbers of the installed version; empty where there is none."""
+    try:
+        return tuple(int(part) for part in _installed_torch().split("+")[0].split(".")[:2])
+    except ValueError:
+        return ()
+
+
+def _installed_torch() -> str:
     """Return the installed version by its metadata, without importing it; empty where there is none."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
-        return tuple(int(part) for part in version("torch").split("+")[0].split(".")[:2])
-    except (PackageNotFoundError, ValueError):
-        return ()
+        return version("torch")
+    except PackageNotFoundError:
+        return ""
 
 
 def _some(paths: Sequence[str], number: int) -> str:

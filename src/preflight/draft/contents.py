@@ -67,19 +67,25 @@ def _holds_objects(file: str) -> bool:
 
 def _columns(files: Sequence[str], columns: Columns) -> Entry:
     """Return the columns that the code names and all of the files have."""
+    if len(files) > MOST_TABLES:
+        return {}
     try:
-        tables = [open_table(file) for file in files[:MOST_TABLES]]
+        tables = [open_table(file) for file in files]
     except (OSError, ValueError, Unreadable, NoLibrary):
         return {}
-    named = [name for name in tables[0].columns if columns.has(name) and all(name in each.columns for each in tables)]
-    return {"columns": named} if named and len(files) <= MOST_TABLES else {}
+    named = [name for name in _shared(tables) if columns.has(name)]
+    return {"columns": named} if named else {}
+
+
+def _shared(tables: Sequence[Table]) -> list[str]:
+    return [name for name in tables[0].columns if all(name in table.columns for table in tables)]
 
 
 def _tables(files: Sequence[str], columns: Columns) -> Entry:
     """Return what holds in every row of tables: of the columns that the code names, or of all where it names none."""
     try:
         tables = [open_table(file) for file in files]
-        shared = [name for name in tables[0].columns if all(name in table.columns for table in tables)]
+        shared = _shared(tables)
         is_regular = len(set(shared)) == len(shared) > 1 and not any(map(_is_number, shared))
         if not is_regular:
             return {}

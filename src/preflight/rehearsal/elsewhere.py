@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from preflight import writing
 from preflight.config import Config
 from preflight.rehearsal.command import Command
-from preflight.system.readers import composed
+from preflight.system.nodes import scalars
 
 
 def led_elsewhere(config: Config, command: Command, folder: Path) -> Command | None:
@@ -22,7 +21,8 @@ def led_elsewhere(config: Config, command: Command, folder: Path) -> Command | N
     outputs = [entry.path for entry in config.paths if "write" in entry.access]
     text = config.text
     led: set[str] = set()
-    for start, end, value in sorted(_scalars(config.text), reverse=True):
+    values = [(node.start_mark.index, node.end_mark.index, node.value) for _, node in scalars(config.text)]
+    for start, end, value in sorted(values, reverse=True):
         for path in outputs:
             if value == path or value.startswith(path.rstrip("/") + "/"):
                 place = folder / "outputs" / value.lstrip("/").replace("..", "_")
@@ -34,22 +34,6 @@ def led_elsewhere(config: Config, command: Command, folder: Path) -> Command | N
         return None
     writing.replace({copy: text.encode()})
     return replace(command, words=tuple(words))
-
-
-def _scalars(text: str) -> Iterator[tuple[int, int, str]]:
-    """Yield start, end and value of each scalar of the experiment's part of a config file."""
-    import yaml
-
-    root = composed(text)
-    unseen = [value for key, value in root.value if key.value != "preflight"] if root else []
-    while unseen:
-        node = unseen.pop()
-        if isinstance(node, yaml.ScalarNode):
-            yield node.start_mark.index, node.end_mark.index, node.value
-        elif isinstance(node, yaml.MappingNode):
-            unseen += [value for _, value in node.value]
-        elif isinstance(node, yaml.SequenceNode):
-            unseen += node.value
 
 
 def _renamed(word: str, config: Config, copy: str) -> str:

@@ -215,10 +215,13 @@ def _let_go_by_call(flow: Flow, node: ast.Call, event: Event) -> Iterator[ast.ex
         yield from (keyword.value for keyword in node.keywords if keyword.arg is None)
 
 
-def _is_mapping(experiment: Mapping[str, Any], key: Key) -> bool:
+def value_at(experiment: Mapping[str, Any], key: Sequence[str]) -> Any:
+    """Return what stands under a key of a config; None where there is nothing."""
     value: Any = experiment
     for step in key:
-        if not isinstance(value, Mapping):
-            return False
-        value = value.get(step)
-    return isinstance(value, Mapping)
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return value
+
+
+def _is_mapping(experiment: Mapping[str, Any], key: Key) -> bool:
+    return isinstance(value_at(experiment, key), Mapping)

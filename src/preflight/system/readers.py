@@ -1,4 +1,4 @@
-"""How the project's own code reads YAML, as far as its text shows, and what PyYAML makes of it."""
+"""How the project's own code reads YAML, as far as its text shows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 _MOST_FOLDERS = 2000
 _MOST_FILES = 1000
@@ -99,28 +98,6 @@ def is_used(module: str, imported: Collection[str], root: Path) -> bool:
     """Say whether a program uses a module: unless its imports are known, and neither they nor its code speak of it."""
     tops = {name.partition(".")[0] for name in imported}
     return not tops or module in tops or Readers.in_folder(root).mentions(module)
-
-
-def composed(text: str) -> Any:
-    """Return the nodes of a YAML file as PyYAML has them, a `yaml.Node`; None where it is empty, or refused."""
-    import yaml
-
-    try:
-        return yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError:
-        return None
-
-
-def refusal(text: str) -> tuple[str, int] | None:
-    """Return why PyYAML refuses a YAML file, and at which line."""
-    import yaml
-
-    try:
-        yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as problem:
-        mark = problem.problem_mark or problem.context_mark
-        return str(problem.context or problem.problem).partition(";")[0], mark.line + 1 if mark else 0
-    return None
 
 
 def _is_foreign(folder: str, name: str) -> bool:

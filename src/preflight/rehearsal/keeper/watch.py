@@ -67,8 +67,7 @@ class Watch:
         """Tell whether something was done since the last look: a process ran, wants to, began, ended, or reads."""
         if states.keys() != self.states.keys():
             return True
-        before = [self.states[pid] for pid in states]
-        return any(_has_worked(now, then) for now, then in zip(states.values(), before, strict=True))
+        return any(_has_worked(now, self.states[pid]) for pid, now in states.items())
 
     def _is_full(self, times: int) -> bool:
         if self.room < 0:
