@@ -24,8 +24,9 @@ def main(argv: list[str] | None = None) -> int:
 
         return command(arguments)
     except KeyboardInterrupt:
-        # A second Ctrl-C while the interpreter tidies up would end it by its signal instead of our code.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if argv is None:
+            # A second Ctrl-C while the interpreter tidies up would end it by its signal instead of our code.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         _say("preflight: interrupted")
         return INTERRUPTED
     except BrokenPipeError:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -116,7 +117,9 @@ def raising(problem: BaseException, monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 def test_ctrl_c_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGINT)
     assert raising(KeyboardInterrupt(), monkeypatch) == 130
+    assert signal.getsignal(signal.SIGINT) == before, "who calls main goes on to hear Ctrl-C"
     assert capsys.readouterr().err == "preflight: interrupted\n"
 
 
